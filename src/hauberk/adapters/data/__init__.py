@@ -1,0 +1,1 @@
+"""Datasets by source: digits, idx, npz, folder and tables."""

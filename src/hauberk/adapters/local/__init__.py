@@ -1,0 +1,1 @@
+"""One machine: files, SQLite and subprocesses."""

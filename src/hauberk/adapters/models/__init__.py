@@ -1,0 +1,1 @@
+"""Model files in and out: safetensors, torch.export and ONNX; never a pickle."""

@@ -1,0 +1,1 @@
+"""Model, batch and threat to a perturbed batch."""

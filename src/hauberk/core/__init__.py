@@ -1,0 +1,1 @@
+"""The nouns that every stage shares. Importing this package loads no torch."""

@@ -1,0 +1,35 @@
+"""Record: what the gateway tells the monitors about one answered sample."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Route = Literal["primary", "canary", "twin"]
+Outcome = Literal["pass", "flag", "abstain", "refuse"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One sample of one request, without its payload.
+
+    ``p_value`` is the conformal p-value of the twin's divergence under clean traffic and
+    ``p_benign`` the largest one over clean traffic and the calibrated benign shifts: only a small
+    ``p_benign`` speaks of an attack. ``features`` are the drift statistics of the input, in the
+    order of ``guard.features.NAMES``. ``at`` is in seconds since the epoch.
+    """
+
+    id: str
+    seq: int
+    at: float
+    principal: str
+    digest: str
+    route: Route
+    outcome: Outcome
+    label: int
+    twin_label: int | None = None
+    score: float | None = None
+    p_value: float | None = None
+    p_benign: float | None = None
+    features: tuple[float, ...] = ()
+    latency_ms: float = 0.0

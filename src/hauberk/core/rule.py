@@ -1,0 +1,193 @@
+"""Rule codes ``HB-xNNN``: one stable name for each claim that a check measures.
+
+Letters: E evaluation, D detection, S supply, G governance, L loop, A access, V vetting.
+Each rule has a page in ``docs/rules/``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+from typing import Literal
+
+from hauberk.core.errors import UnknownNameError
+from hauberk.core.evidence import Severity, Verdict
+
+Sense = Literal["at-least", "at-most", "true"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A claim: its code, its text, and how a value is held against the limit."""
+
+    code: str
+    title: str
+    text: str
+    sense: Sense = "true"
+    limit: float | None = None
+    severity: Severity = Severity.MEDIUM
+    atlas: tuple[str, ...] = ()
+
+    def judge(self, value: float | None, limit: float | None = None) -> Verdict:
+        """Hold a value against ``limit`` (the rule's own if None); no value is ``unknown``."""
+        bound = self.limit if limit is None else limit
+        if value is None or isnan(value) or (self.sense != "true" and bound is None):
+            return Verdict.UNKNOWN
+        if self.sense == "true":
+            holds = value == 1.0
+        elif self.sense == "at-least":
+            holds = value >= (bound or 0.0)
+        else:
+            holds = value <= (bound or 0.0)
+        return Verdict.PASS if holds else Verdict.FAIL
+
+
+_ALL = (
+    Rule(
+        code="HB-E001",
+        title="robust accuracy, worst case over attacks",
+        text="The share of samples that stay right under every attack tried within the ball.",
+        sense="at-least",
+        limit=0.40,
+        severity=Severity.HIGH,
+        atlas=("AML.T0015", "AML.T0043"),
+    ),
+    Rule(
+        code="HB-E002",
+        title="clean accuracy",
+        text="The share of untouched held-out samples that are right.",
+        sense="at-least",
+        limit=0.90,
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-E003",
+        title="clean accuracy lost against the model in service",
+        text="Clean accuracy of the served model less that of the candidate, same samples.",
+        sense="at-most",
+        limit=0.02,
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-E004",
+        title="robust accuracy gained over the model in service",
+        text="Lower end of the paired 95 % interval of the gain under the worst attack.",
+        sense="at-least",
+        limit=0.0,
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-E005",
+        title="gradients not masked",
+        text="An attack without gradients does not beat the gradient attack, nor does accuracy "
+        "rise with eps: otherwise the robust figure is not to be believed.",
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-E006",
+        title="accuracy under one attack",
+        text="The share of samples that stay right under one named attack at one eps.",
+        sense="at-least",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0043",),
+    ),
+    Rule(
+        code="HB-E007",
+        title="exported model equals the trained one",
+        text="Largest difference between the outputs of the trained and the exported model.",
+        sense="at-most",
+        limit=1e-3,
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-D001",
+        title="no attack on the request stream",
+        text="Evidence of the sequential test on the twin's divergence, in nats.",
+        sense="at-most",
+        severity=Severity.CRITICAL,
+        atlas=("AML.T0015", "AML.T0043"),
+    ),
+    Rule(
+        code="HB-D002",
+        title="no drift of the inputs",
+        text="Evidence of the sequential test on the input statistics, in nats.",
+        sense="at-most",
+        severity=Severity.MEDIUM,
+    ),
+    Rule(
+        code="HB-D003",
+        title="accuracy on late labels",
+        text="Accuracy on labels that arrived after the answers, as a fraction in [0, 1].",
+        sense="at-least",
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-D004",
+        title="agreement with the twin on live traffic",
+        text="The share of live samples on which the served model and its twin agree.",
+        sense="at-least",
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-D005",
+        title="false alarms on the clean stream",
+        text="Alarms raised by traffic that no one attacked.",
+        sense="at-most",
+        limit=0.0,
+        severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-S001",
+        title="artefact unaltered",
+        text="The stored bytes have the digest under which they are known.",
+        severity=Severity.CRITICAL,
+        atlas=("AML.T0010", "AML.T0018"),
+    ),
+    Rule(
+        code="HB-S002",
+        title="artefact signed",
+        text="A trusted key signed the statement that lets this digest be served.",
+        severity=Severity.CRITICAL,
+        atlas=("AML.T0010",),
+    ),
+    Rule(
+        code="HB-S003",
+        title="artefact not revoked",
+        text="The ledger holds no revocation of this digest.",
+        severity=Severity.CRITICAL,
+    ),
+    Rule(
+        code="HB-S004",
+        title="safe file format",
+        text="The file is safetensors, torch.export or ONNX by its content; never a pickle.",
+        severity=Severity.CRITICAL,
+        atlas=("AML.T0011.000",),
+    ),
+    Rule(
+        code="HB-L001",
+        title="incident closed with the service recovered",
+        text="The incident ended with a judged model in service, not halted.",
+        severity=Severity.CRITICAL,
+    ),
+    Rule(
+        code="HB-L002",
+        title="training within its budget",
+        text="Trainings in the window stay within the budget and the cool-down.",
+        sense="at-most",
+        severity=Severity.HIGH,
+    ),
+)
+
+RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}
+
+
+def find_rule(code: str) -> Rule:
+    """The rule of that code, in any case.
+
+    Raises:
+        UnknownNameError: if there is none; the nearest is named.
+    """
+    try:
+        return RULES[code.upper()]
+    except KeyError:
+        raise UnknownNameError(code, RULES, kind="rule") from None

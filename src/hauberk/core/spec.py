@@ -1,0 +1,186 @@
+"""The one Spec: ``hauberk.toml``, the flags and the custom resource are the same tree."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from hauberk.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+TokenHash = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of ``hauberk.toml``; a key that it does not know is an error."""
+
+
+class ModelSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is served: the name under which clients ask for it, and its declared architecture."""
+
+    name: Text = "model"
+    architecture: Text = "cnn"
+
+
+class DataSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the data comes from: ``digits``, ``idx:DIR``, ``npz:FILE``, ``folder:DIR`` or a table."""
+
+    source: Text = "digits"
+
+
+class ThreatSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The attacker's budget, as in :class:`hauberk.core.threat.ThreatModel`."""
+
+    norm: Literal["linf", "l2", "l1", "l0"] = "linf"
+    eps: Annotated[float, msgspec.Meta(ge=0.0)] = 0.15
+
+
+class ClientSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client of the gateway; only the digest of its token is kept here."""
+
+    name: Text
+    token_sha256: TokenHash
+    role: Literal["client", "operator"] = "client"
+
+
+class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway. ``consent`` is a signed token by which the owner agrees to a red team."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    max_body_bytes: Count = 16 * 2**20
+    max_rows: Count = 1024
+    drain_seconds: Positive = 10.0
+    tap_queue: Count = 65536
+    clients: tuple[ClientSpec, ...] = ()
+    consent: str = ""
+
+
+class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Detection without labels.
+
+    ``alpha`` bounds the probability that clean traffic of any length ever raises an alarm;
+    ``delta`` is the probability, over the draw of the calibration set, that this bound fails.
+    """
+
+    alpha: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.01
+    delta: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+    flag_p: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+
+
+class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Adversarial training. ``steps`` and ``step_size`` are the inner attack's."""
+
+    method: Text = "adversarial"
+    epochs: Count = 40
+    steps: Count = 5
+    step_size: Positive | None = None
+    learning_rate: Positive = 2e-3
+    batch_size: Count = 64
+    seed: int = 0
+
+
+class LoopSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Containment, budget and promotion; times in seconds.
+
+    At most ``max_trainings`` start within ``window``, at least ``cooldown`` apart.
+    """
+
+    contain: Literal["twin", "abstain"] = "twin"
+    max_trainings: Count = 3
+    window: Positive = 86400.0
+    cooldown: Annotated[float, msgspec.Meta(ge=0.0)] = 600.0
+    canary_share: Fraction = 0.2
+    canary_requests: Count = 50
+    post_requests: Count = 100
+    traffic_timeout: Positive = 600.0
+    min_agreement: Fraction = 0.7
+
+
+class GateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits that a candidate must meet; they make the policy, frozen by its digest."""
+
+    clean_accuracy: Fraction = 0.90
+    clean_drop: Fraction = 0.02
+    robust_accuracy: Fraction = 0.40
+    robust_gain: Fraction = 0.0
+    eps_factors: tuple[Positive, ...] = (0.5, 1.0, 1.5)
+    restarts: Count = 5
+
+
+class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be said about one guarded service."""
+
+    model: ModelSpec = ModelSpec()
+    data: DataSpec = DataSpec()
+    threat: ThreatSpec = ThreatSpec()
+    serve: ServeSpec = ServeSpec()
+    detect: DetectSpec = DetectSpec()
+    harden: HardenSpec = HardenSpec()
+    loop: LoopSpec = LoopSpec()
+    gate: GateSpec = GateSpec()
+
+
+def parse_spec(tree: dict[str, Any], *, where: str = "spec") -> Spec:
+    """Read a spec from a tree of plain values.
+
+    Raises:
+        ConfigError: on an unknown key (the nearest is named), a wrong type or a value out of range.
+    """
+    _reject_unknown(tree, Spec, where=where, path="")
+    try:
+        return msgspec.convert(tree, Spec, strict=True)
+    except msgspec.ValidationError as error:
+        text, _, at = str(error).partition(" - at `$")
+        key = at.rstrip("`").lstrip(".")
+        raise ConfigError(
+            text[:1].lower() + text[1:], where=f"{where}: {key}" if key else where
+        ) from None
+
+
+def load_spec(path: Path) -> Spec:
+    """Read ``hauberk.toml``.
+
+    Raises:
+        ConfigError: if the file is missing, is not TOML, or does not hold a spec.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "no such file", where=str(path), hint="`hauberk init` writes one"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(path)) from None
+    return parse_spec(tree, where=str(path))
+
+
+def _reject_unknown(tree: Any, section: type[Section], *, where: str, path: str) -> None:
+    """Name the unknown key and its nearest neighbour, which msgspec's message does not."""
+    if not isinstance(tree, dict):
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(section)}
+    for key, value in tree.items():
+        if key not in fields:
+            near = get_close_matches(str(key), fields, n=1)
+            raise ConfigError(
+                f"unknown key {path + str(key)!r}",
+                where=where,
+                hint=f"did you mean {path + near[0]!r}?" if near else f"known: {', '.join(fields)}",
+            )
+        kind = fields[key].type
+        if isinstance(kind, type) and issubclass(kind, Section):
+            _reject_unknown(value, kind, where=where, path=f"{path}{key}.")
+        elif key == "clients" and isinstance(value, list):
+            for number, item in enumerate(value):
+                _reject_unknown(item, ClientSpec, where=where, path=f"{path}{key}[{number}].")

@@ -1,0 +1,1 @@
+"""The gateway: a guarded model behind the Open Inference Protocol."""

@@ -1,0 +1,1 @@
+"""Evidence to a decision and its proof."""

@@ -1,0 +1,1 @@
+"""A request to a cleaned request and a suspicion."""

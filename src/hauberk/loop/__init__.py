@@ -1,0 +1,1 @@
+"""The closed loop: it decides, and never acts."""

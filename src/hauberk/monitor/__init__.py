@@ -1,0 +1,1 @@
+"""A stream of records to evidence; every monitor is a fold."""
