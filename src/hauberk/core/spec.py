@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +34,7 @@ class ModelSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DataSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the data comes from: ``digits``, ``idx:DIR``, ``npz:FILE``, ``folder:DIR`` or a table."""
+    """Where the data comes from: ``digits``, ``idx:DIR``, ``npz:FILE`` and others."""
 
     source: Text = "digits"
 
@@ -79,15 +80,18 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Adversarial training. ``steps`` and ``step_size`` are the inner attack's."""
+    """Adversarial training. ``steps`` and ``step_size`` are the inner attack's.
+
+    Left out, ``epochs`` and ``batch_size`` follow from the amount of data.
+    """
 
     method: Text = "adversarial"
-    epochs: Count = 40
+    epochs: Count | None = None
     steps: Count = 5
     step_size: Positive | None = None
     learning_rate: Positive = 2e-3
-    batch_size: Count = 64
-    seed: int = 0
+    batch_size: Count | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class LoopSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +120,7 @@ class GateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     robust_gain: Fraction = 0.0
     eps_factors: tuple[Positive, ...] = (0.5, 1.0, 1.5)
     restarts: Count = 5
+    samples: Count = 2000
 
 
 class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,3 +189,33 @@ def _reject_unknown(tree: Any, section: type[Section], *, where: str, path: str)
         elif key == "clients" and isinstance(value, list):
             for number, item in enumerate(value):
                 _reject_unknown(item, ClientSpec, where=where, path=f"{path}{key}[{number}].")
+
+
+def write_spec(spec: Spec) -> str:
+    """The TOML text of a spec; reading it gives the same spec."""
+    lines = []
+    for name, section in msgspec.to_builtins(spec).items():
+        plain = {key: value for key, value in section.items() if not _tables(value)}
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in plain.items() if value is not None]
+        for key in section.keys() - plain.keys():
+            for table in section[key]:
+                lines += ["", f"[[{name}.{key}]]"]
+                lines += [f"{inner} = {_toml(value)}" for inner, value in table.items()]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], dict)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; strings as JSON writes them, which TOML's basic strings contain."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        # Astral letters as they are, since TOML has no surrogate pairs; DEL, which TOML escapes.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

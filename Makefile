@@ -1,0 +1,42 @@
+# Two commands on a fresh machine with Python 3.11 and pip: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check lint nightly bench clean
+
+demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
+	$(BIN)/hauberk demo
+
+test: $(VENV)/.dev             ## the tests
+	$(BIN)/pytest
+
+check: lint test               ## lint, types, contracts, shape, tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+nightly: $(VENV)/.dev          ## the long tests too
+	$(BIN)/pytest -m "nightly or not nightly" --timeout 3600
+
+bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.json
+	$(BIN)/python -m benchmarks.$*
+
+bench: bench-loop              ## all benchmarks
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

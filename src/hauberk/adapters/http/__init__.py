@@ -1,0 +1,1 @@
+"""Models and clients over HTTP."""

@@ -1,0 +1,148 @@
+"""The controller of one service on this machine: the loop over the local ports."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from hauberk.adapters.local.inbox import Command, Inbox
+from hauberk.core.errors import EnvironmentFault
+from hauberk.guard.calibration import Calibration
+from hauberk.loop.hands import Ports
+from hauberk.loop.lookout import Watchers
+from hauberk.loop.run import Loop
+from hauberk.loop.turns import Turn, last_turn
+from hauberk.monitor.agreement import AgreementMonitor
+from hauberk.monitor.drift import DriftMonitor
+from hauberk.monitor.suspicion import SuspicionMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hauberk.adapters.local.home import Home
+    from hauberk.core.spec import Spec
+    from hauberk.loop.actions import Watch
+    from hauberk.loop.state import Served
+    from hauberk.monitor.fold import Monitor
+
+PAUSE = 0.1
+"""Seconds between two rounds."""
+
+
+def make_loop(home: Home, spec: Spec, *, on_turn: Callable[[Turn], None] = lambda _: None) -> Loop:
+    """The loop of a state directory; start it before its first round."""
+
+    def monitors(served: Served) -> list[Monitor]:
+        if served.calibration is None:
+            return []
+        fitted = Calibration.from_bytes(home.store.get(served.calibration))
+        return [
+            SuspicionMonitor(alpha=spec.detect.alpha, calibration=fitted),
+            DriftMonitor(calibration=fitted, alpha=spec.detect.alpha),
+        ]
+
+    def tally(watch: Watch) -> Monitor:
+        return AgreementMonitor(
+            digest=watch.digest,
+            routes=(watch.route,),
+            requests=watch.requests,
+            limit=watch.agreement,
+        )
+
+    ports = Ports(
+        deployer=home.deployer,
+        trainer=home.trainer,
+        ledger=home.ledger,
+        journal=home.journal,
+        trust=home.trust,
+        pager=home.pager,
+        records=home.records,
+    )
+    return Loop(
+        spec.model.name,
+        rules=spec.loop,
+        ports=ports,
+        watchers=Watchers(monitors=monitors, tally=tally),
+        clock=time.time,
+        on_turn=on_turn,
+    )
+
+
+@contextmanager
+def sole_controller(home: Home) -> Iterator[bool]:
+    """Hold the controller's lock, if no other process does; yields whether it is held."""
+    descriptor = os.open(home.folder / "controller.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def control(
+    home: Home, spec: Spec, *, stop: Callable[[], bool], on_turn: Callable[[Turn], None]
+) -> None:
+    """Run the loop and take commands from the inbox until ``stop()``.
+
+    Raises:
+        EnvironmentFault: if another controller runs here.
+    """
+    with sole_controller(home) as alone:
+        if not alone:
+            raise EnvironmentFault(
+                "another controller runs here",
+                where=str(home.folder),
+                hint="one `hauberk loop run` per state directory",
+            )
+        loop, inbox = make_loop(home, spec, on_turn=on_turn), Inbox(home.folder / "inbox")
+        loop.start()
+        while not stop():
+            with suppress(EnvironmentFault):  # it waits in the inbox for the next round
+                for path, command in inbox.waiting():
+                    if command:
+                        loop.take(command)
+                    path.unlink()
+            loop.tick()
+            time.sleep(PAUSE)
+
+
+def command(home: Home, spec: Spec, event: Command, *, seconds: float = 5.0) -> Turn:
+    """Have an event taken: by the running controller, or here where none runs.
+
+    Returns the last turn after it.
+
+    Raises:
+        EnvironmentFault: if the controller does not take it in time.
+    """
+    with sole_controller(home) as alone:
+        if alone:
+            loop = make_loop(home, spec)
+            loop.start()
+            loop.take(event)
+            loop.tick()
+            return _last(home, spec)
+    left = Inbox(home.folder / "inbox").leave(event)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not left.exists():  # the controller journals a command before it removes it
+            return _last(home, spec)
+        time.sleep(0.05)
+    raise EnvironmentFault(
+        f"the controller did not take the command within {seconds:g} s",
+        where=str(home.folder),
+        hint="it stays in the inbox; `hauberk loop status` shows what the controller does",
+    )
+
+
+def _last(home: Home, spec: Spec) -> Turn:
+    last = last_turn(home.journal, spec.model.name)
+    if last is None:
+        raise EnvironmentFault("the loop has not started yet", where=str(home.folder))
+    return last[1]

@@ -1,0 +1,137 @@
+"""The state directory of one service: where each part lives, and the parts themselves."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hauberk.adapters.local.deployer import GatewayDeployer
+from hauberk.adapters.local.files import create_file, make_folder, read_file
+from hauberk.adapters.local.journal import SqliteJournal
+from hauberk.adapters.local.ledger import SqliteLedger
+from hauberk.adapters.local.pager import FilePager
+from hauberk.adapters.local.records import RecordLog
+from hauberk.adapters.local.signer import Ed25519Signer
+from hauberk.adapters.local.store import LocalStore
+from hauberk.adapters.local.trainer import ProcessTrainer
+from hauberk.adapters.local.trust import Trust
+from hauberk.core.digest import digest_bytes
+from hauberk.core.errors import ConfigError
+from hauberk.core.spec import ClientSpec, Spec, load_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_TOKEN = 512
+
+
+@dataclass(frozen=True)
+class Home:
+    """Everything that one service keeps on this machine, below ``folder``."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> Home:
+        """Make the directory, its signing key and its operator's token where they are missing.
+
+        Raises:
+            EnvironmentFault: if the directory cannot be written.
+        """
+        home = cls(folder)
+        make_folder(folder)
+        Ed25519Signer.create(folder / "keys")
+        create_file(home._token_file, secrets.token_urlsafe(32).encode())
+        return home
+
+    @property
+    def exists(self) -> bool:
+        """Whether a service lives here."""
+        return self._token_file.is_file()
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The spec that the service was set up with.
+
+        Raises:
+            ConfigError: if there is none, or it is wrong.
+        """
+        return load_spec(self.folder / "hauberk.toml")
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """Blobs."""
+        return LocalStore(self.folder / "store")
+
+    @cached_property
+    def ledger(self) -> SqliteLedger:
+        """The ledger."""
+        return SqliteLedger(self.folder / "ledger.db")
+
+    @cached_property
+    def journal(self) -> SqliteJournal:
+        """The loop's turns."""
+        return SqliteJournal(self.folder / "ledger.db")
+
+    @cached_property
+    def signer(self) -> Ed25519Signer:
+        """Keys."""
+        return Ed25519Signer(self.folder / "keys")
+
+    @cached_property
+    def trust(self) -> Trust:
+        """What may be served."""
+        return Trust(self.store, self.ledger, self.signer)
+
+    @cached_property
+    def records(self) -> RecordLog:
+        """The gateway's tap."""
+        return RecordLog(self.folder / "records")
+
+    @cached_property
+    def pager(self) -> FilePager:
+        """Pages to a person."""
+        return FilePager(self.folder / "pages.jsonl")
+
+    @cached_property
+    def deployer(self) -> GatewayDeployer:
+        """The gateway's control endpoint."""
+        return GatewayDeployer(self.folder, self.operator_token)
+
+    @cached_property
+    def trainer(self) -> ProcessTrainer:
+        """Jobs in processes of their own."""
+        command = (sys.executable, "-m", "hauberk", "work", "--state", str(self.folder))
+        return ProcessTrainer(self.folder / "jobs", command)
+
+    @property
+    def operator_token(self) -> str:
+        """The operator's bearer token.
+
+        Raises:
+            ConfigError: if the directory was never set up.
+        """
+        data = read_file(self._token_file, limit=_MAX_TOKEN)
+        if data is None:
+            raise ConfigError(
+                "no service was set up here",
+                where=str(self.folder),
+                hint="`hauberk models register FILE` sets one up",
+            )
+        return data.decode("ascii", "replace").strip()
+
+    @property
+    def operator(self) -> ClientSpec:
+        """The operator as a client of the gateway; only the token's digest is in it."""
+        return ClientSpec(
+            name="operator",
+            token_sha256=digest_bytes(self.operator_token.encode()),
+            role="operator",
+        )
+
+    @property
+    def _token_file(self) -> Path:
+        return self.folder / "operator.token"

@@ -1,0 +1,128 @@
+"""Judging a candidate on held-out data: several attacks, several radii, a frozen policy."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.adapters.models import onnx
+from hauberk.attack.fgsm import FGSM
+from hauberk.attack.pgd import PGD
+from hauberk.attack.square import Square
+from hauberk.evaluate.compare import compare
+from hauberk.evaluate.masking import masking
+from hauberk.evaluate.robustness import evaluate
+from hauberk.govern.policy import Policy
+from hauberk.govern.report import WORST
+
+if TYPE_CHECKING:
+    from hauberk.adapters.local.shop import Shop
+    from hauberk.attack.attack import Attack
+    from hauberk.core.data import Dataset
+    from hauberk.core.ports import Job
+    from hauberk.evaluate.result import Robustness
+
+_QUERIES = 200
+
+
+def judgement(shop: Shop, job: Job) -> dict[str, Any]:
+    """Measure both models on the same samples, decide, and enter all of it into the ledger.
+
+    The result holds the ``verdict``, the digests of ``policy``, ``decision`` and ``evidence``, and
+    the ``figures`` for people: per attack and eps, ``[right, n]`` before and after.
+    """
+    gate, threat, data = shop.spec.gate, shop.threat, held_out(shop)
+    primary, candidate = job.inputs["primary"], job.inputs["candidate"]
+    attacks: dict[str, Attack] = {
+        "fgsm": FGSM(),
+        f"pgd40x{gate.restarts}": PGD(steps=40, restarts=gate.restarts, fast=True),
+        "square": Square(queries=_QUERIES, fast=True),
+    }
+    eps = [factor * threat.eps for factor in gate.eps_factors]
+    before, after = (
+        evaluate(shop.model(digest), data, threat, attacks=attacks, eps=eps, seed=job.seed)
+        for digest in (primary, candidate)
+    )
+    probe = shop.data.split("validation").x[:64]
+    same = onnx.compare(shop.model(candidate).module, shop.store.get(candidate), probe)
+    evidence = (
+        *after.evidence(
+            candidate, clean_accuracy=gate.clean_accuracy, robust_accuracy=gate.robust_accuracy
+        ),
+        *compare(
+            before,
+            after,
+            subject=candidate,
+            clean_drop=gate.clean_drop,
+            robust_gain=gate.robust_gain,
+        ),
+        masking(after, candidate),
+        same,
+    )
+    shop.enter((*before.evidence(primary), *evidence), scope=job.id)
+    policy = Policy.from_gate(gate, eps=threat.eps)
+    decision = policy.decide(evidence, at=shop.clock(), subject=candidate)
+    at, figures, examples = shop.clock(), _figures(before, after), _examples(shop, before)
+    body = {"figures": figures, "examples": examples, "decision": decision.digest}
+    shop.ledger.append("decision", candidate, decision.body(), at=at, key=f"{job.id}:decision")
+    shop.ledger.append("evidence", candidate, body, at=at, key=f"{job.id}:figures")
+    return {
+        "verdict": str(decision.verdict),
+        "policy": policy.digest,
+        "decision": decision.digest,
+        "evidence": list(decision.evidence),
+        "reason": decision.summary,
+        "figures": figures,
+        "examples": examples,
+    }
+
+
+def held_out(shop: Shop) -> Dataset:
+    """At most ``gate.samples`` of the test split, drawn once and for all."""
+    data = shop.data.split("test")
+    if len(data) <= shop.spec.gate.samples:
+        return data
+    rng = np.random.default_rng(0)
+    return data.take(np.sort(rng.permutation(len(data))[: shop.spec.gate.samples]))
+
+
+def _figures(before: Robustness, after: Robustness) -> list[dict[str, Any]]:
+    """Right answers, before and after: untouched, and under each attack at each eps."""
+    n = before.n
+    rows: list[dict[str, Any]] = [
+        {
+            "attack": "clean",
+            "eps": 0.0,
+            "n": n,
+            "before": int(before.clean.sum()),
+            "after": int(after.clean.sum()),
+        }
+    ]
+    for was, now in zip(before.attacks, after.attacks, strict=True):
+        for place, eps in enumerate(before.eps):
+            right = {
+                "before": int(was.correct[place].sum()),
+                "after": int(now.correct[place].sum()),
+            }
+            rows.append({"attack": was.name, "eps": eps, "n": n, **right})
+    for eps in before.eps:
+        right = {"before": int(before.worst(eps).sum()), "after": int(after.worst(eps).sum())}
+        rows.append({"attack": WORST, "eps": eps, "n": n, **right})
+    return rows
+
+
+def _examples(shop: Shop, result: Robustness) -> str | None:
+    """A few (clean, adversarial) pairs as an npz in the store; None where nothing fell."""
+    if not result.examples:
+        return None
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        clean=np.stack([example.clean for example in result.examples]),
+        adversarial=np.stack([example.adversarial for example in result.examples]),
+        label=np.array([example.label for example in result.examples]),
+        answer=np.array([example.answer for example in result.examples]),
+    )
+    return shop.store.put(buffer.getvalue())

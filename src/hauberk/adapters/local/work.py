@@ -1,0 +1,126 @@
+"""The loop's work as plain functions from digests to digests: train, pair, harden, judge.
+
+The local loop runs them in a subprocess; a pipeline runs the very same functions.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from hauberk.adapters.local.judgement import judgement
+from hauberk.core.errors import UserError
+from hauberk.core.registry import find
+from hauberk.core.threat import ThreatModel
+from hauberk.guard.pair import calibrate
+from hauberk.harden.clean import Clean
+from hauberk.harden.run import Run
+
+if TYPE_CHECKING:
+    from hauberk.adapters.local.shop import Shop
+    from hauberk.core.ports import Job
+
+_TWIN_SHARE = 0.6
+"""A twin is trained for this share of the epochs: it must be robust, not the best."""
+_SEEN, _MANY = 250_000, 10_000
+
+
+def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
+    """Train a model as most are, without any attack; return its digest."""
+    data = shop.data
+    few = len(data.indices("train")) < _MANY
+    clean = Clean() if few else Clean(epochs=3, batch_size=128, precision="auto")
+    module = clean.fit(
+        shop.fresh(seed=seed), data.split("train"), data.split("validation"), seed=seed, run=run
+    )
+    return shop.register(
+        module, role="primary", parent=None, origin={"method": "clean", "seed": seed}
+    )
+
+
+def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Train the primary on against the threat; the result names the ``candidate``."""
+    data, began = shop.data, time.process_time()
+    start = shop.model(job.inputs["primary"]).module
+    trained = _method(shop).fit(
+        start,
+        data.split("train"),
+        data.split("validation"),
+        shop.threat,
+        seed=shop.spec.harden.seed + job.seed,
+        run=run,
+    )
+    origin = {
+        "method": shop.spec.harden.method,
+        "harden": msgspec.to_builtins(shop.spec.harden),
+        "threat": str(shop.threat),
+        "seed": shop.spec.harden.seed + job.seed,
+        "job": job.id,
+    }
+    candidate = shop.register(trained, role="primary", parent=job.inputs["primary"], origin=origin)
+    return {"candidate": candidate, "cpu_seconds": time.process_time() - began}
+
+
+def pair(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Train a robust twin for the ``candidate`` and calibrate the two.
+
+    The twin starts from weights of its own, so that knowing one model does not give the other.
+    """
+    data = shop.data
+    seed = shop.spec.harden.seed + job.seed
+    threat = ThreatModel(norm=shop.threat.norm, eps=shop.threat.eps)
+    module = _method(shop, share=_TWIN_SHARE).fit(
+        shop.fresh(seed=seed),
+        data.split("train"),
+        data.split("validation"),
+        threat,
+        seed=seed,
+        run=run,
+    )
+    primary = job.inputs["candidate"]
+    twin = shop.register(
+        module, role="twin", parent=primary, origin={"method": "twin", "seed": seed, "job": job.id}
+    )
+    return {"twin": twin, "calibration": calibration(shop, primary, twin)}
+
+
+def judge(shop: Shop, job: Job) -> dict[str, Any]:
+    """Hold the candidate against the policy; the result is what the loop decides by."""
+    result = judgement(shop, job)
+    twin = job.inputs.get("twin")
+    paired = calibration(shop, job.inputs["candidate"], twin) if twin else None
+    return {**result, "candidate": job.inputs["candidate"], "calibration": paired}
+
+
+def calibration(shop: Shop, primary: str, twin: str) -> str:
+    """Calibrate a pair on the calibration split; return the digest of the thresholds."""
+    fitted = calibrate(
+        shop.session(primary),
+        shop.session(twin),
+        shop.data.split("calibration").x,
+        rng=np.random.default_rng(shop.spec.harden.seed),
+        delta=shop.spec.detect.delta,
+        bounds=shop.data.bounds,
+    )
+    return shop.store.put(fitted.to_bytes())
+
+
+def _method(shop: Shop, *, share: float = 1.0) -> Any:
+    """The hardening that the spec names, for a share of its epochs.
+
+    Few samples are seen often in small batches; of many each is seen a few times.
+    """
+    wanted, n = shop.spec.harden, len(shop.data.indices("train"))
+    epochs = wanted.epochs or min(40, max(5, round(_SEEN / n)))
+    if wanted.method == "clean":
+        raise UserError("a hardening needs an attack", hint="harden.method = 'adversarial'")
+    return find("harden", wanted.method)(
+        epochs=max(1, round(epochs * share)),
+        steps=wanted.steps,
+        step_size=wanted.step_size,
+        learning_rate=wanted.learning_rate,
+        batch_size=wanted.batch_size or (64 if n < _MANY else 256),
+    )

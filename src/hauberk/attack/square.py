@@ -1,0 +1,134 @@
+"""The Square attack: random squares at the edge of the ball, kept where the margin shrinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod, sqrt
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from hauberk.attack.ball import require_norm
+from hauberk.attack.search import Search
+from hauberk.core.errors import UserError
+from hauberk.core.model import Access
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from hauberk.core.data import Batch
+    from hauberk.core.model import Model
+    from hauberk.core.task import Task
+    from hauberk.core.threat import ThreatModel
+
+# Iterations, out of ten thousand, at which the share of changed pixels is halved.
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """At most ``queries`` points a sample, the clean one included; ``linf``; scores suffice.
+
+    ``share`` is the part of the input that the first squares cover. The threat's own ``queries``
+    bounds it further. Andriushchenko et al. (2020), section 3.2 and algorithm 2, margin loss; a
+    square that would change nothing is turned over instead of drawn again. Rows of a table are
+    taken as images one pixel high. ``fast`` works on a bfloat16 copy.
+
+    Raises:
+        UserError: if a number is out of range.
+    """
+
+    needs: ClassVar[Access] = Access.SCORES
+
+    queries: int = 1000
+    share: float = 0.8
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise UserError(f"square needs at least one query, not {self.queries}")
+        if not 0 < self.share <= 1:
+            raise UserError(f"square's share must lie in (0, 1], not {self.share}")
+
+    def __call__(
+        self,
+        model: Model,
+        batch: Batch,
+        threat: ThreatModel,
+        /,
+        *,
+        task: Task,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """See :class:`hauberk.attack.attack.Attack`."""
+        require_norm(threat.norm, "linf")
+        total = min(self.queries, threat.queries or self.queries)
+        channels, height, width = shape = _as_image(tuple(batch.x.shape[1:]))
+        with Search(
+            model, batch, threat, task=task, rng=rng, needs=self.needs, fast=self.fast
+        ) as search:
+            if not search.done():
+                search.ask(search.x)
+            if search.done() or search.spent >= total:
+                return search.result()
+            stripes = _signs(search.uniform(0, channels * width)).view(-1, channels, 1, width)
+            stripes = stripes.expand(-1, -1, height, -1).reshape(search.x.shape)
+            points = search.project(search.x + threat.eps * stripes.to(search.x))
+            answer = search.ask(points)
+            points, margin = points[answer.keep], task.margin(answer.out, search.y)
+            while not search.done() and search.spent < total:
+                draws = search.uniform(search.spent, channels + 2)
+                window = _window(draws[:, channels:], shape, self._area(search.spent / total))
+                signs = _signs(draws[:, :channels])[:, :, None, None].to(points)
+                tried = _paint(search, points, window, signs)
+                answer = search.ask(tried)
+                points, tried, margin = (held[answer.keep] for held in (points, tried, margin))
+                now = task.margin(answer.out, search.y)
+                better = now < margin
+                points[better], margin[better] = tried[better], now[better]
+            return search.result()
+
+    def _area(self, progress: float) -> float:
+        """The share of the input that a square covers when ``progress`` of the budget is spent."""
+        halved = sum(progress * 10_000 > at for at in _HALVINGS)
+        return self.share / float(2**halved)
+
+
+def _as_image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(shape) >= 3:
+        return prod(shape[:-2]), shape[-2], shape[-1]
+    return 1, prod(shape[:-1]), shape[-1] if shape else 1
+
+
+def _signs(uniform: Tensor) -> Tensor:
+    return torch.where(uniform < 0.5, -1.0, 1.0)
+
+
+def _window(uniform: Tensor, shape: tuple[int, int, int], area: float) -> Tensor:
+    """Whether each pixel is in its sample's square, ``(standing, 1, height, width)`` bool."""
+    _, height, width = shape
+    side = max(1, round(sqrt(area * height * width)))
+    tall = min(side, height)
+    wide = min(max(1, round(area * height * width / tall)) if tall < side else side, width)
+    top = (uniform[:, :1] * (height - tall + 1)).floor()
+    left = (uniform[:, 1:] * (width - wide + 1)).floor()
+    row = torch.arange(height, device=uniform.device)
+    column = torch.arange(width, device=uniform.device)
+    rows = (row >= top) & (row < top + tall)
+    columns = (column >= left) & (column < left + wide)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def _paint(search: Search, points: Tensor, window: Tensor, signs: Tensor) -> Tensor:
+    """The points with each square moved to the edge of the ball."""
+    image = (len(points), signs.shape[1], *window.shape[2:])
+    eps = search.ball.eps
+    step = (window * signs * eps).reshape(points.shape)
+    outside = ~window.expand(image).reshape(points.shape)
+    painted = torch.where(outside, points, search.project(search.x + step))
+    same = (painted - points).abs().flatten(1).amax(1) < 1e-7
+    if bool(same.any()):
+        over = torch.where(outside, points, search.project(search.x - step))
+        painted = torch.where(same.view(-1, *[1] * (points.ndim - 1)), over, painted)
+    return painted

@@ -1,0 +1,202 @@
+"""Attack a model with everything at hand, at every eps, and count who stays right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isclose
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from hauberk.attack.attack import describe
+from hauberk.attack.ball import Ball
+from hauberk.attack.victim import module_of, quiet, require
+from hauberk.core.data import Batch
+from hauberk.core.errors import HauberkError, UserError
+from hauberk.core.task import Classification
+from hauberk.evaluate.gradient import gradient_health
+from hauberk.evaluate.result import AttackResult, Example, Robustness
+from hauberk.evaluate.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from hauberk.attack.attack import Attack
+    from hauberk.core.data import Dataset
+    from hauberk.core.model import Model
+    from hauberk.core.task import Task
+    from hauberk.core.threat import ThreatModel
+
+EXAMPLES = 8
+_PROBED = 256
+
+
+def evaluate(
+    model: Model,
+    data: Dataset,
+    threat: ThreatModel,
+    *,
+    attacks: Mapping[str, Attack],
+    eps: Sequence[float] | None = None,
+    task: Task | None = None,
+    seed: int = 0,
+    run: Run | None = None,
+) -> Robustness:
+    """Run every attack at every ``eps`` (the threat's own if None) on all samples.
+
+    ``task`` is classification if None. Samples that are wrong untouched count as fallen and are
+    not attacked. What an attack brings back is not trusted: every point is checked against the
+    ball and the bounds and shown to the model again. Figures depend on the seed and on the
+    attack's name, not on the other attacks nor on the size of the batches.
+
+    Raises:
+        UserError: if there is no attack or no eps, or an attack needs more access than there is.
+        DataError: if the data lies outside the model's bounds.
+        HauberkError: if an attack leaves the ball or returns something else than points.
+    """
+    if not attacks:
+        raise UserError("no attack was named", hint="take at least pgd and square")
+    for attack in attacks.values():
+        require(model, attack.needs)
+    radii = sorted({float(one) for one in (eps if eps is not None else [threat.eps])})
+    if not radii:
+        raise UserError("no eps was named")
+    threats = [replace(threat, eps=radius) for radius in radii]
+    with quiet(model):
+        return _Evaluation(model, data, task or Classification(), seed, run or Run()).robustness(
+            threat, threats, attacks
+        )
+
+
+class _Evaluation:
+    """One evaluation under way: the model is quiet, the data at hand."""
+
+    def __init__(self, model: Model, data: Dataset, task: Task, seed: int, run: Run) -> None:
+        self.model, self.data, self.task, self.seed, self.run = model, data, task, seed, run
+        module = module_of(model)
+        first = next(module.parameters(), None) if module is not None else None
+        self.device = first.device if first is not None else torch.device("cpu")
+        self.examples: list[Example] = []
+        self.done = self.total = 0
+
+    def robustness(
+        self, threat: ThreatModel, threats: Sequence[ThreatModel], attacks: Mapping[str, Attack]
+    ) -> Robustness:
+        clean = np.zeros(len(self.data), dtype=np.bool_)
+        for batch in self.batches(np.arange(len(self.data))):
+            clean[batch.index] = self.right(batch.x, batch.y)
+        self.total = int(clean.sum()) * len(attacks) * len(threats)
+        found = tuple(
+            self.attack(name, attack, threats, clean, example_eps=threat.eps)
+            for name, attack in attacks.items()
+        )
+        probed = np.flatnonzero(clean)[:_PROBED]
+        return Robustness(
+            name=self.data.name,
+            dataset=self.data.digest,
+            threat=threat,
+            seed=self.seed,
+            clean=clean,
+            eps=tuple(one.eps for one in threats),
+            attacks=found,
+            gradient=gradient_health(self.model, self.batches(probed), task=self.task),
+            examples=tuple(self.examples),
+        )
+
+    def attack(
+        self,
+        name: str,
+        attack: Attack,
+        threats: Sequence[ThreatModel],
+        clean: NDArray[np.bool_],
+        *,
+        example_eps: float,
+    ) -> AttackResult:
+        start = self.run.now()
+        alone = np.repeat(clean[None], len(threats), axis=0)
+        # Those that fell at a smaller eps are attacked again: it costs little, since they fall
+        # within a few steps, and only so can it be seen that accuracy does not rise with eps.
+        standing = np.flatnonzero(clean)
+        for threat, correct in zip(threats, alone, strict=True):
+            for batch in self.batches(standing):
+                rng = np.random.default_rng([self.seed, crc32(name.encode())])
+                points = attack(self.model, batch, threat, task=self.task, rng=rng)
+                self.check(points, batch, threat, name)
+                correct[batch.index] = self.right(points, batch.y)
+                if isclose(threat.eps, example_eps, rel_tol=1e-6):
+                    self.collect(points, batch, correct, name, threat.eps)
+                self.advance(len(batch))
+        return AttackResult(
+            name=name,
+            needs=attack.needs,
+            parameters=describe(attack),
+            correct=np.logical_and.accumulate(alone, axis=0),
+            alone=alone,
+            seconds=self.run.now() - start,
+        )
+
+    def batches(self, rows: NDArray[np.int64]) -> Iterator[Batch]:
+        for start in range(0, len(rows), self.run.batch_size):
+            index = rows[start : start + self.run.batch_size].astype(np.int64)
+            yield Batch(
+                x=torch.from_numpy(self.data.x[index]).to(self.device),
+                y=torch.from_numpy(self.data.y[index]).to(self.device),
+                index=index,
+            )
+
+    def right(self, points: Tensor, y: Tensor) -> NDArray[np.bool_]:
+        with torch.no_grad():
+            answered: NDArray[np.bool_] = (
+                self.task.correct(self.model(points.clone()), y).cpu().numpy()
+            )
+        return answered
+
+    def check(self, points: Tensor, batch: Batch, threat: ThreatModel, name: str) -> None:
+        if points.shape != batch.x.shape or points.dtype != batch.x.dtype:
+            raise HauberkError(
+                f"returned {tuple(points.shape)} {points.dtype}, not {tuple(batch.x.shape)} "
+                f"{batch.x.dtype}",
+                where=f"attack {name!r}",
+            )
+        ball = Ball(threat.norm, threat.eps, self.model.bounds)
+        outside = (~ball.contains(points, batch.x)).sum()
+        if outside:
+            raise HauberkError(
+                f"{int(outside)} points outside the ball of {threat} or the bounds",
+                where=f"attack {name!r}",
+                hint="the attack is at fault; its figures would mean nothing",
+            )
+
+    def collect(
+        self, points: Tensor, batch: Batch, correct: NDArray[np.bool_], name: str, eps: float
+    ) -> None:
+        """Keep the first few fallen samples, each once, for people to look at."""
+        seen = {example.index for example in self.examples}
+        for row in np.flatnonzero(~correct[batch.index]):
+            if len(self.examples) == EXAMPLES:
+                return
+            if int(batch.index[row]) in seen:
+                continue
+            with torch.no_grad():
+                out = self.model(points[row : row + 1].clone())
+            self.examples.append(
+                Example(
+                    index=int(batch.index[row]),
+                    attack=name,
+                    eps=eps,
+                    clean=batch.x[row].cpu().numpy().copy(),
+                    adversarial=points[row].detach().cpu().numpy().copy(),
+                    label=int(batch.y[row]),
+                    answer=int(out.argmax()) if out.ndim == 2 else None,
+                )
+            )
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if self.run.progress is not None:
+            self.run.progress(self.done, self.total)

@@ -1,0 +1,29 @@
+"""``hauberk serve``: the gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hauberk.faces.cli import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hauberk.core.spec import Spec
+
+
+@click.command()
+@options.spec("model.name", "serve.host", "serve.port", "serve.consent")
+@options.state
+def command(*, spec: Spec, state: Path) -> int:
+    """Serve the signed model of a state directory behind the guards.
+
+    Clients are listed in hauberk.toml by the SHA-256 of their token; the operator's token is in
+    the state directory. SIGTERM drains.
+    """
+    from hauberk.faces.gateway.server import serve
+
+    serve(spec, state=state)
+    return 0

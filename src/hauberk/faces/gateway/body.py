@@ -1,0 +1,120 @@
+"""Reading a request's headers and body from a client that may be wrong, large or slow."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+
+from hauberk.faces.gateway.faults import BadRequest, TooLarge, TooSlow, WrongType
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_NUMBER = re.compile(rb"[0-9]{1,18}\Z")
+_TYPES = {b"", b"application/json", b"application/octet-stream"}
+
+
+class Gone(Exception):
+    """The client went away; nobody is left to be told."""
+
+
+class Headers:
+    """Headers by lower-case name; ``size`` is the bytes of all."""
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[bytes, list[bytes]] = {}
+        self.size = 0
+        for name, value in pairs:
+            self.size += len(name) + len(value)
+            self._values.setdefault(name.lower(), []).append(value.strip())
+
+    def one(self, name: bytes) -> bytes | None:
+        """The value of a header that may be given once.
+
+        Raises:
+            BadRequest: if it is given twice.
+        """
+        values = self._values.get(name, [])
+        if len(values) > 1:
+            raise BadRequest("given more than once", where=name.decode("latin-1"))
+        return values[0] if values else None
+
+    @property
+    def announce_body(self) -> bool:
+        """Whether a body follows them."""
+        return b"transfer-encoding" in self._values or any(
+            length != b"0" for length in self._values.get(b"content-length", [])
+        )
+
+    @property
+    def await_consent(self) -> bool:
+        """Whether the client holds the body back until it is asked for it."""
+        return b"expect" in self._values
+
+
+def check_type(headers: Headers) -> None:
+    """Refuse a body that is declared as something else than JSON or binary tensors, or encoded.
+
+    Raises:
+        WrongType: if it is.
+        BadRequest: if a header is given twice.
+    """
+    kind = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if kind not in _TYPES:
+        raise WrongType("Content-Type must be application/json or application/octet-stream")
+    if (headers.one(b"content-encoding") or b"identity").lower() != b"identity":
+        raise WrongType("an encoded body is not read")
+
+
+async def read_body(receive: Receive, headers: Headers, *, limit: int, seconds: float) -> bytearray:
+    """The whole body.
+
+    Raises:
+        BadRequest: if ``Content-Length`` is no number.
+        TooLarge: if it is announced as, or turns out to be, longer than ``limit`` bytes.
+        TooSlow: if it is not there after ``seconds``.
+        Gone: if the client went away.
+    """
+    announced = headers.one(b"content-length")
+    if announced is not None:
+        if not _NUMBER.match(announced):
+            raise BadRequest("not a number", where="Content-Length")
+        if int(announced) > limit:
+            raise TooLarge(f"a body may have {limit} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Gone
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise TooLarge(f"a body may have {limit} bytes")
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError:
+        raise TooSlow(f"the body was not there after {seconds:g} s") from None
+
+
+async def pass_over(receive: Receive, *, limit: int, seconds: float) -> bool:
+    """Read a body and forget it, so that the answer is not lost with a connection cut short.
+
+    Returns whether it ended within ``limit`` bytes and ``seconds``.
+    """
+    passed = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while passed <= limit:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return False
+                passed += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return True
+    except TimeoutError:
+        pass
+    return False

@@ -1,0 +1,124 @@
+"""Composition: the gateway of one state directory, put together from its parts."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from hauberk.adapters.models.session import Session
+from hauberk.core.digest import short
+from hauberk.core.errors import DataError
+from hauberk.core.model import Bounds
+from hauberk.faces.gateway.app import App
+from hauberk.faces.gateway.control import Control
+from hauberk.faces.gateway.dataplane import DataPlane
+from hauberk.faces.gateway.limits import Limits
+from hauberk.faces.gateway.logs import Log
+from hauberk.faces.gateway.meters import Meters
+from hauberk.faces.gateway.pool import Pool
+from hauberk.faces.gateway.quarantine import Quarantine
+from hauberk.faces.gateway.served import World
+from hauberk.faces.gateway.tap import Tap
+from hauberk.faces.gateway.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hauberk.adapters.local.home import Home
+    from hauberk.core.record import Record
+    from hauberk.core.spec import Spec
+    from hauberk.faces.gateway.identity import Clients
+    from hauberk.faces.gateway.tap import RecordSink
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One gateway, ready to be run: the application and what lives as long as it does."""
+
+    app: App
+    tap: Tap
+    workers: Workers
+    pool: Pool
+    log: Log
+    limits: Limits
+
+
+def local_world(home: Home) -> World:
+    """The outside world of a state directory: its store, its ledger and its trusted keys."""
+    return World(
+        verify=home.trust.verified,
+        fetch=home.store.get,
+        bounds=partial(model_bounds, home),
+        start=Session,
+    )
+
+
+def model_bounds(home: Home, digest: str) -> Bounds:
+    """The input range in the weights from which a model was exported; [0, 1] if it has none.
+
+    Raises:
+        DataError: if the weights' header cannot be read.
+        Untrusted: if the weights were altered.
+    """
+    entries = home.ledger.entries(kind="model", subject=digest)
+    weights = entries[-1].body.get("weights") if entries else None
+    if not isinstance(weights, str):
+        return Bounds()
+    try:
+        with safe_open(home.store.path(weights), framework="np") as file:
+            declared = json.loads((file.metadata() or {}).get("hauberk", "{}"))
+        low, high = declared.get("bounds", (0.0, 1.0))
+        return Bounds(float(low), float(high))
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"no bounds in its header: {error}", where=short(weights)) from None
+
+
+def compose(
+    spec: Spec, *, state: Path, world: World, clients: Clients, records: RecordSink
+) -> Gateway:
+    """Put a gateway together; it serves nothing before :meth:`Pool.restore`."""
+    limits, log, meters = Limits.of(spec.serve), Log(sys.stderr), Meters()
+    report = partial(log.write, "failed")
+    tap = Tap(
+        records,
+        capacity=spec.serve.tap_queue,
+        keeper=Quarantine(state / "quarantine"),
+        dropped=meters.dropped.inc,
+        failed=lambda why: report(part="tap", why=why),
+    )
+    pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
+    workers = Workers(threads=limits.threads, queue=limits.queue)
+
+    def tell(told: Sequence[Record], flagged: dict[int, NDArray[np.float32]]) -> None:
+        tap.put(told, flagged)
+        meters.told(told)
+
+    plane = DataPlane(
+        name=spec.model.name,
+        pool=pool,
+        tell=tell,
+        failed=lambda why: report(part="model", why=why),
+        flag_p=spec.detect.flag_p,
+        key=secrets.token_bytes(32),
+        consent=spec.serve.consent,
+    )
+    control = Control(
+        name=spec.model.name,
+        pool=pool,
+        workers=workers,
+        tap=tap,
+        meters=meters,
+        log=log,
+        limits=limits,
+    )
+    return Gateway(App(plane, control, clients), tap, workers, pool, log, limits)

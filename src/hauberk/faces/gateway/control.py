@@ -1,0 +1,102 @@
+"""The operators' side of the gateway: the routing, the status, the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hauberk.faces.gateway.body import check_type
+from hauberk.faces.gateway.exchange import Answer
+from hauberk.faces.gateway.faults import Missing
+from hauberk.faces.gateway.meters import CONTENT_TYPE
+from hauberk.faces.gateway.pool import read_routing
+
+if TYPE_CHECKING:
+    from hauberk.faces.gateway.exchange import Call
+    from hauberk.faces.gateway.identity import Principal
+    from hauberk.faces.gateway.limits import Limits
+    from hauberk.faces.gateway.logs import Log
+    from hauberk.faces.gateway.meters import Meters
+    from hauberk.faces.gateway.pool import Pool
+    from hauberk.faces.gateway.tap import Tap
+    from hauberk.faces.gateway.workers import Workers
+
+METRICS = ("metrics",)
+STATUS = ("v2", "hauberk", "status")
+ROUTING = ("v2", "hauberk", "routing")
+PATHS = (METRICS, STATUS, ROUTING)
+
+
+@dataclass(kw_only=True)
+class Control:
+    """``/v2/hauberk/routing``, ``/v2/hauberk/status`` and ``/metrics``, for operators alone.
+
+    ``draining`` is set while the gateway finishes its last requests.
+    """
+
+    name: str
+    pool: Pool
+    workers: Workers
+    tap: Tap
+    meters: Meters
+    log: Log
+    limits: Limits
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should be sent here."""
+        return not (self.pool.obstacle or self.draining)
+
+    async def answer(self, call: Call, principal: Principal) -> Answer:
+        """Answer a call to one of the three paths.
+
+        Raises:
+            Forbidden: if the principal is no operator.
+            Missing: if it is another path, or no routing is in force yet.
+            Fault: as :meth:`Call.body`, :func:`read_routing` and :meth:`Pool.arrange` say.
+        """
+        if call.path not in PATHS:
+            raise Missing("no such path")
+        principal.need("operator")
+        if call.path == METRICS:
+            call.only("GET")
+            return self._metrics()
+        if call.path == STATUS:
+            call.only("GET")
+            return Answer.of(self._status())
+        call.only("GET", "PUT")
+        if call.method == "PUT":
+            await self._arrange(call, principal)
+        if (lineup := self.pool.lineup) is None:
+            raise Missing("no routing is in force")
+        return Answer.of(msgspec.to_builtins(lineup.routing))
+
+    async def _arrange(self, call: Call, principal: Principal) -> None:
+        check_type(call.headers)
+        limit, seconds = self.limits.control_bytes, self.limits.body_seconds
+        routing = read_routing(await call.body(limit=limit, seconds=seconds))
+        await asyncio.to_thread(self.pool.arrange, routing)
+        facts = msgspec.to_builtins(routing)
+        self.log.write("routing", principal=principal.name, **facts)
+
+    def _metrics(self) -> Answer:
+        self.meters.queued.set(len(self.tap))
+        self.meters.ready.set(self.ready)
+        return Answer(self.meters.page(), kind=CONTENT_TYPE)
+
+    def _status(self) -> dict[str, Any]:
+        lineup = self.pool.lineup
+        return {
+            "name": self.name,
+            "ready": self.ready,
+            "obstacle": self.pool.obstacle,
+            "draining": self.draining,
+            "routing": None if lineup is None else msgspec.to_builtins(lineup.routing),
+            "withheld": {} if lineup is None else dict(lineup.withheld),
+            "in_flight": self.workers.busy,
+            "tap": {"queued": len(self.tap), "last_seq": self.tap.last_seq},
+        }

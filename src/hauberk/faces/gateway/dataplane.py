@@ -1,0 +1,296 @@
+"""The data plane: what the gateway does with a request, free of transport and encoding."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+
+from hauberk import __version__
+from hauberk.core.digest import short
+from hauberk.core.errors import DataError, HauberkError
+from hauberk.core.record import Record
+from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow
+from hauberk.faces.gateway.screen import drift_features
+from hauberk.faces.gateway.tensors import Response, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Outcome, Route
+    from hauberk.faces.gateway.identity import Principal
+    from hauberk.faces.gateway.lineup import Lineup
+    from hauberk.faces.gateway.pool import Pool
+    from hauberk.faces.gateway.screen import Suspicion
+    from hauberk.faces.gateway.served import Served
+    from hauberk.faces.gateway.tensors import Request
+
+INPUT, LABEL = "x", "label"
+OUTPUTS = ("logits", LABEL, "probabilities")
+# What clients of other servers call a model's only input, and its prediction.
+ANY_INPUT, PREDICTION = "input-0", "output-0"
+ABSTAINED = -1
+
+
+class Sink(Protocol):
+    """Takes what is told about answered rows; must not block."""
+
+    def __call__(
+        self, records: Sequence[Record], flagged: dict[int, NDArray[np.float32]], /
+    ) -> None:
+        """Records of one request, and by position the inputs of those that were flagged."""
+
+
+@dataclass
+class _Round:
+    """One request's models, each run at most once."""
+
+    x: NDArray[np.float32]
+    failed: Callable[[str], None]
+    _logits: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
+
+    def logits(self, model: Served | None) -> NDArray[np.float32] | None:
+        """The model's logits; None if there is no model or it failed."""
+        if model is None:
+            return None
+        if model.digest not in self._logits:
+            try:
+                self._logits[model.digest] = model.logits(self.x)
+            except HauberkError as error:
+                self.failed(str(error))
+                self._logits[model.digest] = None
+        return self._logits[model.digest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlane:
+    """Answers requests by the lineup in force and tells the tap about each row.
+
+    A row whose p-value over clean traffic and benign shifts is at most ``flag_p`` is flagged. In
+    ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
+    does for all rows if nothing can screen them. ``key`` makes the choice of the canary's
+    requests unforeseeable to clients, who choose the ids. The suspicion itself never leaves.
+    """
+
+    name: str
+    pool: Pool
+    tell: Sink
+    failed: Callable[[str], None]
+    flag_p: float = 0.05
+    key: bytes = b""
+    consent: str = ""
+    clock: Callable[[], float] = time.time
+
+    def server(self) -> dict[str, Any]:
+        """The server's metadata; with the owner's consent to a red team, if there is one."""
+        consent = {"hauberk_consent": self.consent} if self.consent else {}
+        return {
+            "name": "hauberk",
+            "version": __version__,
+            "extensions": ["binary_tensor_data", "hauberk_routing"],
+            **consent,
+        }
+
+    def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
+        """The model's metadata.
+
+        Raises:
+            Missing: if there is no such model or version.
+            NotNow: if no model is in force.
+        """
+        lineup = self._lineup(model, version)
+        schema, classes = lineup.primary.schema, lineup.primary.run.classes
+        return {
+            "name": self.name,
+            "versions": [lineup.version],
+            "platform": "onnxruntime_onnx",
+            "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *schema.shape]}],
+            "outputs": [
+                {"name": "logits", "datatype": "FP32", "shape": [-1, classes]},
+                {"name": LABEL, "datatype": "INT64", "shape": [-1]},
+                {"name": "probabilities", "datatype": "FP32", "shape": [-1, classes]},
+            ],
+            "parameters": {
+                "hauberk_low": schema.bounds.low,
+                "hauberk_high": schema.bounds.high,
+                "hauberk_max_rows": schema.max_rows,
+            },
+        }
+
+    def ready(self, model: str | None = None, version: str | None = None) -> None:
+        """Return if requests are answered now.
+
+        Raises:
+            Missing: if there is no such model or version.
+            NotNow: if not; without the reason, which is the operator's.
+        """
+        self._lineup(self.name if model is None else model, version)
+        if self.pool.obstacle:
+            raise NotNow("the model is not ready")
+
+    def infer(
+        self,
+        request: Request,
+        *,
+        model: str,
+        version: str | None,
+        principal: Principal,
+        started: float,
+    ) -> Response:
+        """Answer one request; ``started`` is when it arrived, by ``time.perf_counter``.
+
+        Raises:
+            Missing: if there is no such model or version.
+            BadRequest: if the tensors are not what the model takes.
+            NotNow: if no model may answer now.
+            Fault: if the model failed.
+        """
+        lineup = self._lineup(model, version)
+        x = _check(request, lineup)
+        name = request.id or uuid4().hex
+        round_ = _Round(x, self.failed)
+        route, answerer, logits, refusals = self._answer(lineup, round_, name)
+        suspicion = self._screen(lineup, round_)
+        twin = round_.logits(lineup.fit(lineup.twin))
+
+        outcomes = self._outcomes(lineup, suspicion, len(x))
+        labels = logits.argmax(1).astype(np.int64)
+        records = [
+            Record(
+                id=name if len(x) == 1 else f"{name}/{row}",
+                seq=0,
+                at=self.clock(),
+                principal=principal.name,
+                digest=answerer.digest,
+                route=route,
+                outcome=outcomes[row],
+                label=int(labels[row]),
+                twin_label=None if twin is None else int(twin[row].argmax()),
+                score=None if suspicion is None else float(suspicion.score[row]),
+                p_value=None if suspicion is None else float(suspicion.p[row]),
+                p_benign=None if suspicion is None else float(suspicion.p_benign[row]),
+                features=tuple(statistics),
+                latency_ms=(time.perf_counter() - started) * 1e3,
+            )
+            for row, statistics in enumerate(drift_features(x))
+        ]
+        flagged = {row: x[row].copy() for row, how in enumerate(outcomes) if how != "pass"}
+        self.tell([*refusals, *records], {len(refusals) + row: x_ for row, x_ in flagged.items()})
+
+        abstained = np.array([how == "abstain" for how in outcomes])
+        worst = max(outcomes, key=("pass", "flag", "abstain").index)
+        return Response(
+            model=self.name,
+            version=short(answerer.digest),
+            id=name,
+            outputs=_outputs(request, logits, np.where(abstained, ABSTAINED, labels)),
+            parameters={
+                "hauberk_outcome": worst,
+                "hauberk_digest": answerer.digest,
+                "hauberk_route": route,
+            },
+        )
+
+    def _lineup(self, model: str, version: str | None) -> Lineup:
+        if model != self.name:
+            raise Missing("no such model")
+        lineup = self.pool.lineup
+        if lineup is None:
+            raise NotNow("the model is not ready")
+        if version is not None and version != lineup.version:
+            raise Missing("no such version")
+        return lineup
+
+    def _answer(
+        self, lineup: Lineup, round_: _Round, name: str
+    ) -> tuple[Route, Served, NDArray[np.float32], list[Record]]:
+        """Who answers, and the logits; a canary that fails is stood in for, and recorded."""
+        refusals: list[Record] = []
+        seats = [lineup.choose(_share(self.key, name))]
+        if seats[0][0] == "canary":
+            seats.append(lineup.steady)
+        for route, model in seats:
+            if model is None:
+                raise NotNow("the model was withdrawn")
+            logits = round_.logits(model)
+            if logits is not None:
+                return route, model, logits, refusals
+            refusals.append(
+                Record(
+                    id=name,
+                    seq=0,
+                    at=self.clock(),
+                    principal="",
+                    digest=model.digest,
+                    route=route,
+                    outcome="refuse",
+                    label=ABSTAINED,
+                )
+            )
+        self.tell(refusals, {})
+        raise Fault("the model failed on this input")
+
+    def _screen(self, lineup: Lineup, round_: _Round) -> Suspicion | None:
+        if lineup.screen is None:
+            return None
+        primary = round_.logits(lineup.fit(lineup.primary))
+        twin = round_.logits(lineup.fit(lineup.twin))
+        if primary is None or twin is None:
+            return None
+        try:
+            return lineup.screen.suspicion(primary, twin)
+        except HauberkError as error:
+            self.failed(str(error))
+            return None
+
+    def _outcomes(self, lineup: Lineup, suspicion: Suspicion | None, rows: int) -> list[Outcome]:
+        abstains = lineup.routing.mode == "abstain"
+        if suspicion is None:  # unscreened is not clean
+            return ["abstain" if abstains else "pass"] * rows
+        mark: Outcome = "abstain" if abstains else "flag"
+        return [mark if p <= self.flag_p else "pass" for p in suspicion.p_benign]
+
+
+def _check(request: Request, lineup: Lineup) -> NDArray[np.float32]:
+    if len(request.inputs) != 1 or request.inputs[0].name not in {INPUT, ANY_INPUT}:
+        raise BadRequest(f"expected one input named {INPUT!r}", where="inputs")
+    for wanted in request.wanted:
+        if wanted.name not in {*OUTPUTS, PREDICTION}:
+            raise BadRequest(f"no such output; known: {', '.join(OUTPUTS)}", where="outputs")
+    x = request.inputs[0].data
+    try:
+        lineup.primary.schema.inspect(x)
+    except DataError as error:
+        raise BadRequest(str(error), hint=error.hint) from None
+    return x
+
+
+def _outputs(
+    request: Request, logits: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[Tensor, ...]:
+    """What was asked for; the label alone where the gateway abstains on a row."""
+    names = [wanted.name for wanted in request.wanted] or ["logits"]
+    if (labels == ABSTAINED).any():
+        names = [name for name in names if name in {LABEL, PREDICTION}] or [LABEL]
+    made: dict[str, NDArray[Any]] = {"logits": logits, LABEL: labels, PREDICTION: labels}
+    if "probabilities" in names:
+        made["probabilities"] = _softmax(logits)
+    return tuple(Tensor(name, made[name]) for name in names)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    raised = np.exp(logits - logits.max(1, keepdims=True))
+    out: NDArray[np.float32] = raised / raised.sum(1, keepdims=True)
+    return out
+
+
+def _share(key: bytes, name: str) -> float:
+    """The request's place in [0, 1), even over ids, foreseeable only with the key."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8, key=key).digest()
+    return int.from_bytes(digest) / 2**64

@@ -1,0 +1,110 @@
+"""What the gateway tells a client that it does not answer; a transport maps it to its codes.
+
+::
+
+    Fault                 500   the model failed
+    ├── BadRequest        400   the body or a header is at fault
+    ├── Unauthenticated   401   no token that we know
+    ├── Forbidden         403   the token's role does not allow it
+    ├── Missing           404   no such path, model or version
+    ├── WrongMethod       405   the path exists, the method does not
+    ├── TooSlow           408   the body did not arrive in time
+    ├── Conflict          409   a digest that may not be served
+    ├── TooLarge          413   more bytes than the limit
+    ├── WrongType         415   a content type or encoding that is not read
+    └── NotNow            503   not ready, draining or full; try again
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+from hauberk.core.errors import HauberkError
+
+
+class Fault(HauberkError):
+    """Base of what a client is told; ``status`` is its HTTP code."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """HTTP headers that belong to it."""
+        return ()
+
+
+class BadRequest(Fault):
+    """The body or a header is at fault."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthenticated(Fault):
+    """No token, or none that we know."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"www-authenticate", b'Bearer realm="hauberk"'),)
+
+
+class Forbidden(Fault):
+    """The client's role does not allow it."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class Missing(Fault):
+    """There is no such path, model or version."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class WrongMethod(Fault):
+    """The path exists, but not for that method; ``allowed`` names those it has."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, what: str, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(what)
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"allow", ", ".join(self.allowed).encode()),)
+
+
+class TooSlow(Fault):
+    """The body did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
+class Conflict(Fault):
+    """A routing that names a digest which may not be served."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooLarge(Fault):
+    """More bytes than the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class WrongType(Fault):
+    """A content type or encoding that is not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class NotNow(Fault):
+    """Not ready, draining or full: the same request may be answered later."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"retry-after", b"1"),)

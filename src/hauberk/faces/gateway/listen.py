@@ -1,0 +1,102 @@
+"""Listening: the socket, and the file that tells the others where it is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from hauberk.adapters.local.files import PRIVATE, faults, make_folder, write_file
+from hauberk.core.digest import canonical_json
+from hauberk.core.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BACKLOG = 256
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        EnvironmentFault: if the port is in use or may not be used, or the host is not ours.
+    """
+    where = f"{host}:{port}"
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise EnvironmentFault(f"no such host ({error})", where=where) from None
+    server = socket.socket(family, kind, proto)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(address)
+        server.listen(_BACKLOG)
+    except OSError as error:
+        server.close()
+        in_use = error.errno == errno.EADDRINUSE
+        raise EnvironmentFault(
+            "the port is in use" if in_use else f"cannot listen: {error.strerror}",
+            where=where,
+            hint="stop the other program, or choose another port (0 takes a free one)",
+        ) from None
+    server.settimeout(0)  # for the event loop
+    return server
+
+
+def reachable(host: str) -> str:
+    """The host by which this machine reaches a server that listens there, as a URL writes it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "[::1]" if address.version == 6 else "127.0.0.1"
+    return f"[{host}]" if address.version == 6 else host
+
+
+def announce(state: Path, host: str, port: int) -> None:
+    """Write ``gateway.json``: host, port and process id.
+
+    Raises:
+        EnvironmentFault: if the disk is full.
+    """
+    value = {"host": reachable(host), "port": port, "pid": os.getpid()}
+    write_file(state / "gateway.json", canonical_json(value))
+
+
+def retract(state: Path) -> None:
+    """Remove ``gateway.json``, lest a token is sent to whoever listens on that port next."""
+    (state / "gateway.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the state directory, since the tap has one writer; let go when the process dies.
+
+    Raises:
+        EnvironmentFault: if another gateway holds it.
+    """
+    make_folder(state)
+    path = state / "gateway.lock"
+    with faults(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EnvironmentFault(
+                "another gateway serves from this directory",
+                where=str(state),
+                hint="stop it, or give another --state",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,75 @@
+"""Meters: what an operator sees of the gateway in Prometheus, in a registry of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from hauberk.core.digest import short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hauberk.core.record import Record
+    from hauberk.faces.gateway.lineup import Lineup
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_P = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Meters:
+    """Counters, gauges and histograms named ``hauberk_…``; times in seconds."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        own = self._registry
+        self.requests = Counter(
+            "hauberk_requests",
+            "Inference requests by code and route.",
+            ("code", "route"),
+            registry=own,
+        )
+        self.rows = Counter(
+            "hauberk_rows", "Rows by outcome and route.", ("outcome", "route"), registry=own
+        )
+        self.seconds = Histogram(
+            "hauberk_request_seconds", "From headers to answer.", buckets=_SECONDS, registry=own
+        )
+        self.suspicion = Histogram(
+            "hauberk_benign_p",
+            "p-value of a row over clean traffic and benign shifts.",
+            buckets=_P,
+            registry=own,
+        )
+        self.in_flight = Gauge("hauberk_in_flight", "Requests being answered.", registry=own)
+        self.dropped = Counter(
+            "hauberk_tap_dropped", "Records that the monitors miss.", registry=own
+        )
+        self.queued = Gauge("hauberk_tap_queued", "Records waiting to be written.", registry=own)
+        self.ready = Gauge("hauberk_ready", "1 while requests are answered.", registry=own)
+        self.served = Gauge(
+            "hauberk_served",
+            "1 for each model in memory, 0 if it is withheld.",
+            ("part", "digest", "mode"),
+            registry=own,
+        )
+
+    def told(self, records: Sequence[Record]) -> None:
+        """Count the rows of one request."""
+        for record in records:
+            self.rows.labels(record.outcome, record.route).inc()
+            if record.p_benign is not None:
+                self.suspicion.observe(record.p_benign)
+
+    def changed(self, lineup: Lineup) -> None:
+        """Show another lineup."""
+        self.served.clear()
+        for part, model in lineup.models.items():
+            fit = model.digest not in lineup.withheld
+            self.served.labels(part, short(model.digest), lineup.routing.mode).set(fit)
+
+    def page(self) -> bytes:
+        """All of them in Prometheus's text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,160 @@
+"""The serving process: listen, serve, re-check what is served, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from hauberk.adapters.local.home import Home
+from hauberk.faces.gateway.compose import compose, local_world
+from hauberk.faces.gateway.identity import Clients
+from hauberk.faces.gateway.listen import alone, announce, listen, reachable, retract
+from hauberk.faces.gateway.logs import Relay
+from hauberk.faces.gateway.protocol import bounded
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hauberk.core.spec import Spec
+    from hauberk.faces.gateway.compose import Gateway
+
+_RECHECK_SECONDS = 2.0
+_KEEP_ALIVE_SECONDS = 75
+
+
+def serve(spec: Spec, *, state: Path) -> None:
+    """Serve from a state directory until SIGTERM or Ctrl-C, then drain.
+
+    Beside ``spec.serve.clients`` the directory's own operator is known, by ``operator.token``.
+    What the last routing names is verified anew; if it may not be served, or there is none, the
+    gateway runs but is not ready, and says why in its log. Prints one line to stderr when it
+    listens and writes ``gateway.json``.
+
+    Raises:
+        ConfigError: if no service was set up there, or the clients contradict each other.
+        EnvironmentFault: if the port is in use, or another gateway serves from there.
+    """
+    home = Home(state)
+    clients = Clients((*spec.serve.clients, home.operator))
+    with alone(state), listen(spec.serve.host, spec.serve.port) as sock:
+        gateway = compose(
+            spec, state=state, world=local_world(home), clients=clients, records=home.records
+        )
+        run(gateway, spec, sock=sock, state=state)
+
+
+def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> None:
+    """Serve a composed gateway on a listening socket until it is told to stop, then drain.
+
+    Waits at most ``spec.serve.drain_seconds`` for requests in flight, and writes what the tap
+    still holds.
+    """
+    config = config_of(gateway, spec)
+    relay, logger = Relay(gateway.log), logging.getLogger("uvicorn.error")
+    logger.addHandler(relay)
+    logger.propagate = False
+    retract(state)
+    gateway.tap.start()
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(_Server(config, gateway, spec, state), sock))
+    finally:
+        retract(state)
+        gateway.workers.close()
+        gateway.tap.close(spec.serve.drain_seconds)
+        gateway.log.write("stopped", last_seq=gateway.tap.last_seq)
+        logger.removeHandler(relay)
+
+
+def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
+    """How uvicorn runs a gateway: bounded, silent, without what we do not use."""
+    return uvicorn.Config(
+        gateway.app,
+        loop="uvloop",
+        http=bounded(gateway.limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=gateway.limits.connections,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(spec.serve.drain_seconds)),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which says when it listens and ends with success when it is told to end."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, spec: Spec, state: Path) -> None:
+        super().__init__(config)
+        self._gateway, self._spec, self._state = gateway, spec, state
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not sockets:
+            return
+        host, port = self._spec.serve.host, sockets[0].getsockname()[1]
+        lineup = self._gateway.pool.lineup
+        what = lineup.primary.digest if lineup else f"none ({self._gateway.pool.obstacle})"
+        announce(self._state, host, port)
+        sys.stderr.write(
+            f"serving {self._spec.model.name} on http://{reachable(host)}:{port} digest {what}\n"
+        )
+        sys.stderr.flush()
+
+    def stop(self) -> None:
+        """Take no more requests, finish those in flight, end."""
+        self._gateway.app.control.draining = True
+        self._gateway.log.write("draining")
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain on a signal; the base class would raise it again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+async def _serve(server: _Server, sock: socket.socket) -> None:
+    gateway = server._gateway  # noqa: SLF001 - of this file
+    await asyncio.to_thread(gateway.pool.restore)
+    if gateway.pool.obstacle:
+        gateway.log.write("not ready", why=gateway.pool.obstacle)
+    watch = asyncio.create_task(_watch(gateway))
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _watch(gateway: Gateway) -> None:
+    """Verify again, every few seconds, what is served."""
+    before: dict[str, str] = {}
+    while True:
+        await asyncio.sleep(_RECHECK_SECONDS)
+        withheld = await asyncio.to_thread(gateway.pool.recheck)
+        if withheld != before:
+            gateway.log.write("withheld", why="; ".join(withheld.values()) or "nothing")
+        before = withheld

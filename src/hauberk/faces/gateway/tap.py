@@ -1,0 +1,151 @@
+"""Tap: what the monitors learn about answered rows, written beside the requests, never before them.
+
+A full queue drops what comes next and counts it. A thread of its own numbers the records and
+writes them in batches. A process that is killed loses what waits: a hundredth of a second's worth.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from hauberk.core.errors import HauberkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Record
+
+_BATCH = 2048
+_GATHER = 0.01  # seconds between a record's arrival and its writing: one write for many records
+_PENDING_INPUTS = 256
+
+
+class RecordSink(Protocol):
+    """Where records end up: :class:`hauberk.adapters.local.records.RecordLog`."""
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Append records in ascending order of ``seq``."""
+
+    def last_seq(self) -> int:
+        """The highest ``seq`` there; 0 if there is none."""
+
+
+class Keeper(Protocol):
+    """Where flagged inputs end up: :class:`hauberk.faces.gateway.quarantine.Quarantine`."""
+
+    def keep(self, record: Record, x: NDArray[np.float32]) -> None:
+        """Keep one input with its record."""
+
+
+class Tap:
+    """A bounded queue of records before a :class:`RecordSink`.
+
+    ``dropped`` is called with the number of records lost, ``failed`` with the reason when writing
+    fails. Inputs of flagged rows go to ``keeper``, at most 256 wait, later ones are not kept.
+    """
+
+    def __init__(
+        self,
+        sink: RecordSink,
+        *,
+        capacity: int,
+        keeper: Keeper | None = None,
+        dropped: Callable[[int], None] = lambda _: None,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._sink, self._capacity, self._keeper = sink, capacity, keeper
+        self._dropped, self._failed = dropped, failed
+        self._queue: deque[tuple[Record, NDArray[np.float32] | None]] = deque()
+        self._lock, self._wake = threading.Lock(), threading.Event()
+        self._inputs = 0
+        self._stopping = False
+        self.last_seq = sink.last_seq()
+        self._thread = threading.Thread(target=self._work, name="tap", daemon=True)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Start writing."""
+        self._thread.start()
+
+    def put(self, records: Sequence[Record], flagged: dict[int, NDArray[np.float32]]) -> None:
+        """Queue records; ``flagged`` holds the inputs of some by position. Never waits for a disk.
+
+        What does not fit is dropped and counted.
+        """
+        with self._lock:
+            room = max(0, self._capacity - len(self._queue))
+            for position, record in enumerate(records[:room]):
+                x = flagged.get(position)
+                if x is not None:
+                    x = x if self._inputs < _PENDING_INPUTS else None
+                    self._inputs += x is not None
+                self._queue.append((record, x))
+        if room < len(records):
+            self._dropped(len(records) - room)
+        self._wake.set()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Write what is queued and stop; what is not written in time is dropped and counted."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(seconds)
+        if self._queue:
+            self._dropped(len(self._queue))
+
+    def _work(self) -> None:
+        while not self._stopping or self._queue:
+            self._wake.wait()
+            self._wake.clear()
+            if not self._stopping:
+                time.sleep(_GATHER)
+            while batch := self._take():
+                self._write(batch)
+
+    def _take(self) -> list[tuple[Record, NDArray[np.float32] | None]]:
+        with self._lock:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            self._inputs -= sum(x is not None for _, x in batch)
+        return batch
+
+    def _write(self, batch: list[tuple[Record, NDArray[np.float32] | None]]) -> None:
+        numbered = [
+            msgspec.structs.replace(record, seq=self.last_seq + offset)
+            for offset, (record, _) in enumerate(batch, start=1)
+        ]
+        before = self.last_seq
+        try:
+            self._sink.append(numbered)
+            self.last_seq += len(numbered)
+        except (HauberkError, OSError) as error:
+            self._failed(str(error))
+            self._resume()
+            self._dropped(max(0, before + len(batch) - self.last_seq))
+            return
+        self._keep(numbered, [x for _, x in batch])
+
+    def _resume(self) -> None:
+        """After a failed append a part of the batch may be there."""
+        try:
+            self.last_seq = max(self.last_seq, self._sink.last_seq())
+        except (HauberkError, OSError) as error:
+            self._failed(str(error))
+
+    def _keep(self, records: list[Record], inputs: list[NDArray[np.float32] | None]) -> None:
+        for record, x in zip(records, inputs, strict=True):
+            if self._keeper is None or x is None:
+                continue
+            try:
+                self._keeper.keep(record, x)
+            except (HauberkError, OSError) as error:
+                self._failed(str(error))
+                return

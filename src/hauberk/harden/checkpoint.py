@@ -1,0 +1,84 @@
+"""The state of a training as one safetensors file, so that a resumed run ends in the same bits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from hauberk.core.digest import canonical_json
+from hauberk.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_KEY = "training"
+_HINT = "start the training anew"
+
+
+def pack(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    kept: dict[str, Tensor],
+    facts: dict[str, Any],
+) -> bytes:
+    """Weights, the optimizer's moments, the kept weights, and plain JSON ``facts``."""
+    tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
+    tensors |= {f"kept.{name}": value for name, value in kept.items()}
+    for number, parameter in enumerate(_parameters(optimizer)):
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer.{number}.{key}"] = value
+    plain = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+    return save(plain, metadata={_KEY: canonical_json(facts).decode()})
+
+
+def unpack(
+    data: bytes, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Fill module and optimizer from :func:`pack`'s bytes; return the kept weights and the facts.
+
+    Raises:
+        UserError: if the bytes are damaged or belong to another module.
+    """
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        facts: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        if not isinstance(facts, dict):
+            raise UserError("its facts are no object", where="checkpoint", hint=_HINT)
+        module.load_state_dict(_section(tensors, "module."))
+        kept = _section(tensors, "kept.")
+        if {name: value.shape for name, value in kept.items()} != {
+            name: value.shape for name, value in module.state_dict().items()
+        }:
+            raise UserError("its kept weights do not fit", where="checkpoint", hint=_HINT)
+        for number, parameter in enumerate(_parameters(optimizer)):
+            for key, value in _section(tensors, f"optimizer.{number}.").items():
+                # A moment lies in memory as its parameter does.
+                optimizer.state[parameter][key] = (
+                    torch.empty_like(parameter).copy_(value)
+                    if value.shape == parameter.shape
+                    else value
+                )
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise UserError(f"cannot be resumed: {reason}", where="checkpoint", hint=_HINT) from None
+    return kept, facts
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,113 @@
+"""The attack inside adversarial training: a few steps of PGD from a random start.
+
+Madry et al. 2018, section 2.1. It is kept apart from the attacks that measure: this one is cheap,
+runs in half precision and proves nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from hauberk.core.errors import UserError
+from hauberk.harden.precision import Precision, autocast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hauberk.core.model import Bounds
+    from hauberk.core.threat import ThreatModel
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients of parameters, both given back afterwards.
+
+    Batch statistics stay as they are, and half of the backward pass is saved.
+    """
+    training = module.training
+    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    module.eval()
+    for parameter in wanted:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad = True
+        module.train(training)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturb:
+    """``steps`` steps of length ``step_size`` towards higher loss, from a random start.
+
+    Raises:
+        UserError: for a norm other than linf and l2, and for a number out of range.
+    """
+
+    threat: ThreatModel
+    bounds: Bounds
+    steps: int
+    step_size: float
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        if self.threat.norm not in {"linf", "l2"}:
+            raise UserError(
+                f"cannot train against {self.threat.norm}", hint="linf and l2 are supported"
+            )
+        if self.steps < 1 or not 0 < self.step_size < float("inf"):
+            raise UserError("steps must be at least 1 and the step size positive")
+
+    def scaled(self, factor: float) -> Perturb:
+        """The same attack with eps and step multiplied by ``factor`` in [0, 1]."""
+        if factor == 1.0:
+            return self
+        threat = replace(self.threat, eps=factor * self.threat.eps)
+        return replace(self, threat=threat, step_size=max(factor, 1e-6) * self.step_size)
+
+    def __call__(
+        self, module: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Points ``(batch, ...)`` within ``eps`` of ``x`` and within ``bounds``."""
+        with frozen(module):
+            point = self._project(x, self._start(x, generator))
+            for _ in range(self.steps):
+                point.requires_grad = True
+                with autocast(self.precision):
+                    logits = module(point)
+                loss = cross_entropy(logits.float(), y, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, point)
+                point = self._project(x, point.detach() - x + self.step_size * self._way(gradient))
+        return point
+
+    def _start(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.empty(x.shape).uniform_(-1.0, 1.0, generator=generator)
+        if self.threat.norm == "l2":
+            radius = torch.rand(len(x), generator=generator).view(len(x), *(1,) * (x.dim() - 1))
+            noise = noise / _length(noise) * radius
+        return self.threat.eps * noise
+
+    def _way(self, gradient: Tensor) -> Tensor:
+        """The direction of steepest ascent in the norm."""
+        return gradient.sign() if self.threat.norm == "linf" else gradient / _length(gradient)
+
+    def _project(self, x: Tensor, moved: Tensor) -> Tensor:
+        eps = self.threat.eps
+        if self.threat.norm == "linf":
+            moved = moved.clamp(-eps, eps)
+        else:
+            moved = moved * (eps / _length(moved)).clamp(max=1.0)
+        return (x + moved).clamp(self.bounds.low, self.bounds.high)
+
+
+def _length(x: Tensor) -> Tensor:
+    """Euclidean length of each sample, shaped to divide by; never zero."""
+    length: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1).clamp(min=1e-12)
+    return length.view(len(x), *(1,) * (x.dim() - 1))

@@ -1,0 +1,30 @@
+"""What surrounds a training: where it is kept, where it starts, and who watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hauberk.harden.progress import Progress
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Hooks of one training; by default it keeps nothing and tells no one.
+
+    ``checkpoint`` gets the bytes of a checkpoint after each ``every`` epochs; ``resume`` is such a
+    checkpoint to go on from; ``progress`` is told each epoch; ``clock`` gives seconds.
+    """
+
+    checkpoint: Callable[[bytes], None] | None = None
+    resume: bytes | None = None
+    progress: Callable[[Progress], None] | None = None
+    clock: Callable[[], float] = _no_clock
+    every: int = 1

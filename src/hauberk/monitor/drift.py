@@ -1,0 +1,160 @@
+"""DriftMonitor: have the inputs changed? Which is not yet an attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.core.errors import DataError
+from hauberk.core.evidence import Evidence, Verdict
+from hauberk.core.rule import RULES
+from hauberk.guard.features import NAMES
+from hauberk.monitor.fold import State, read_counts, read_state
+from hauberk.monitor.wealth import Wealth, check_share, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Record
+    from hauberk.guard.calibration import Calibration
+
+# (low, high, stake): from a few inputs far out to all of them a little off.
+_BETS = (
+    (0.0, 0.1, 0.8),
+    (0.0, 0.06, 0.1),
+    (0.05, 0.3, 0.6),
+    (0.25, 0.75, 0.7),
+    (0.25, 0.75, 0.25),
+)
+
+
+@dataclass(kw_only=True, eq=False)
+class DriftMonitor:
+    """Sequential test of each input statistic, upwards and downwards: evidence ``HB-D002``.
+
+    While the inputs are drawn as the calibration set was, the probability that it ever alarms is
+    at most ``alpha``, however long the stream (but for the calibration's delta). The statistics
+    share alpha evenly (Bonferroni). After an alarm it only counts, until :meth:`reset`. Records
+    without features are counted and otherwise ignored.
+
+    Raises:
+        UserError: if ``alpha`` is outside (0, 1).
+    """
+
+    calibration: Calibration
+    alpha: float = 0.01
+    _pays: NDArray[np.float64] = field(init=False, repr=False)
+    _last: int = field(init=False, default=-1, repr=False)
+
+    def __post_init__(self) -> None:
+        check_share("alpha", self.alpha)
+        self._pays = table(self.calibration.feature_levels, _BETS)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new run, with all of alpha; the place in the stream is kept."""
+        self._counts = {"used": 0, "ignored": 0, "after_alarm": 0}
+        self._alarmed = False
+        self._wealth = Wealth((len(NAMES), 2 * len(_BETS)))
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether drift was found since the last reset."""
+        return self._alarmed
+
+    def evidence(self) -> dict[str, float]:
+        """Evidence of each input statistic, in nats, against :meth:`limit`."""
+        return dict(zip(NAMES, self._wealth.evidence().tolist(), strict=True))
+
+    def limit(self) -> float:
+        """Evidence, in nats, at which one statistic alarms."""
+        return log(len(NAMES) / self.alpha)
+
+    def update(self, record: Record, /) -> Evidence | None:
+        """Bet on one record's features; a record whose ``seq`` is not new changes nothing."""
+        if record.seq <= self._last:
+            return None
+        self._last = record.seq
+        if self._alarmed:
+            self._counts["after_alarm"] += 1
+            return None
+        x = np.array(record.features)
+        if x.shape != (len(NAMES),) or not np.isfinite(x).all():
+            self._counts["ignored"] += 1
+            return None
+        self._counts["used"] += 1
+        reference = self.calibration
+        last = len(reference.feature_levels)
+        above = last - np.add.reduce(x[:, None] > reference.feature_high, axis=1)
+        below = last - np.add.reduce(x[:, None] < reference.feature_low, axis=1)
+        self._wealth.play(np.concatenate((self._pays[above], self._pays[below]), axis=1))
+        if self._wealth.evidence().max() < self.limit():
+            return None
+        return self._alarm(record)
+
+    def moved(self) -> dict[str, str]:
+        """The statistics at the limit, strongest first, each ``higher`` or ``lower``."""
+        strength = self._wealth.evidence()
+        order = np.argsort(-strength, kind="stable")
+        half = len(_BETS)
+        return {
+            NAMES[k]: "higher"
+            if self._wealth.nats[k, :half].max() >= self._wealth.nats[k, half:].max()
+            else "lower"
+            for k in order
+            if strength[k] >= self.limit()
+        }
+
+    def _alarm(self, record: Record) -> Evidence:
+        self._alarmed = True
+        rule = RULES["HB-D002"]
+        moved, value = self.moved(), float(self._wealth.evidence().max())
+        words = ", ".join(f"{name.replace('_', ' ')} is {way}" for name, way in moved.items())
+        return Evidence(
+            rule=rule.code,
+            subject=record.digest,
+            verdict=Verdict.FAIL,
+            severity=rule.severity,
+            atlas=rule.atlas,
+            value=value,
+            limit=self.limit(),
+            message=f"the inputs drifted: {words} than when calibrated (evidence {value:.1f} nats, "
+            f"limit {self.limit():.1f}, request {self._counts['used']}); drift alone is no attack",
+            spec={
+                "alpha": self.alpha,
+                "features": moved,
+                "requests": self._counts["used"],
+                "seq": record.seq,
+                "at": record.at,
+            },
+        )
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "last": self._last,
+            "counts": dict(self._counts),
+            "alarmed": self._alarmed,
+            "wealth": self._wealth.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from a state of a monitor of the same settings.
+
+        Raises:
+            DataError: if the state is malformed; the monitor is then as it was before.
+        """
+        read_state(state, self._restore, "drift monitor")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        last, alarmed = state["last"], state["alarmed"]
+        counts = read_counts(state, self._counts)
+        if type(last) is not int or type(alarmed) is not bool:
+            raise DataError("the place in the stream is malformed", where="drift monitor")
+        wealth = Wealth.restored(state["wealth"], self._wealth.nats.shape)
+        self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth

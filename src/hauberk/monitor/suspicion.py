@@ -1,0 +1,200 @@
+"""SuspicionMonitor: is the request stream under attack? Valid at any time, without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.core.errors import DataError, UserError
+from hauberk.core.evidence import Evidence, Verdict
+from hauberk.core.rule import RULES
+from hauberk.guard import band
+from hauberk.monitor.fold import State, read_counts, read_state
+from hauberk.monitor.principals import Principals
+from hauberk.monitor.sparse import Sparse
+from hauberk.monitor.wealth import Wealth, check_share, row, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Record
+    from hauberk.guard.calibration import Calibration
+
+SHARES = {"service": 0.5, "principal": 0.25, "sparse": 0.25}
+"""How alpha is split over the three tests."""
+
+# (low, high, stake): from attacks on all requests to attacks on one in twenty.
+_BETS = (
+    (0.0, 0.1, 0.8),
+    (0.04, 0.25, 0.7),
+    (0.0, 0.1, 0.3),
+    (0.1, 0.3, 0.3),
+    (0.0, 0.06, 0.1),
+    (0.0, 0.015, 0.05),
+)
+_SPARSE_BETS = ((0.0, 0.015, 0.03), (0.0, 0.015, 0.1), (0.0, 0.06, 0.03), (0.0, 0.06, 0.15))
+_LEVELS = tuple(float(u) for u in np.geomspace(1e-3, 0.7, 20))
+
+
+@dataclass(kw_only=True, eq=False)
+class SuspicionMonitor:
+    """Sequential test of the twin's divergence: evidence ``HB-D001`` at the moment of an alarm.
+
+    On clean traffic, of any length, the probability that it ever alarms is at most ``alpha`` (but
+    for the calibration's delta; requests independent of each other). Three tests share alpha. The
+    service's and that of each principal bet on ``p_benign`` and so hold for every calibrated
+    benign shift as well. The sparse one bets on ``p_value`` while the bulk of the inputs is as
+    calibrated; it needs a ``calibration``.
+
+    At most ``principals`` clients are followed at a time. After an alarm the monitor only counts,
+    until :meth:`reset`. A record without a p-value is counted and otherwise ignored.
+
+    Raises:
+        UserError: if ``alpha`` is outside (0, 1) or ``principals`` below 1.
+    """
+
+    alpha: float = 0.01
+    calibration: Calibration | None = None
+    principals: int = 256
+    _levels: NDArray[np.float64] = field(init=False, repr=False)
+    _pays: NDArray[np.float64] = field(init=False, repr=False)
+    _sparse_pays: NDArray[np.float64] = field(init=False, repr=False)
+    _last: int = field(init=False, default=-1, repr=False)
+
+    def __post_init__(self) -> None:
+        check_share("alpha", self.alpha)
+        if self.principals < 1:
+            raise UserError(f"principals must be at least 1, not {self.principals}")
+        levels = _LEVELS if self.calibration is None else self.calibration.levels
+        self._levels = np.asarray(levels, dtype=np.float64)
+        self._pays = table(self._levels, _BETS)
+        self._sparse_pays = table(self._strict_levels(), _SPARSE_BETS)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new run after an incident, with all of alpha; the place in the stream is kept."""
+        self._counts = {"used": 0, "ignored": 0, "after_alarm": 0}
+        self._alarmed = False
+        self._service = Wealth((len(_BETS),))
+        self._clients = Principals(capacity=self.principals, bets=len(_BETS))
+        medians = None if self.calibration is None else self.calibration.feature_median
+        self._sparse = None if medians is None else Sparse(medians, bets=len(_SPARSE_BETS))
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether an alarm was raised since the last reset."""
+        return self._alarmed
+
+    def evidence(self) -> float:
+        """Evidence of the service's test, in nats, against :meth:`limit`."""
+        return float(self._service.evidence())
+
+    def limit(self) -> float:
+        """Evidence, in nats, at which the service's test alarms."""
+        return -log(self.alpha * SHARES["service"])
+
+    def update(self, record: Record, /) -> Evidence | None:
+        """Bet on one record; a record whose ``seq`` is not new changes nothing."""
+        if record.seq <= self._last:
+            return None
+        self._last = record.seq
+        if self._alarmed:
+            self._counts["after_alarm"] += 1
+            return None
+        if record.p_benign is None or not 0.0 <= record.p_benign <= 1.0:
+            self._counts["ignored"] += 1
+            return None
+        self._counts["used"] += 1
+        pays = self._pays[row(self._levels, record.p_benign)]
+        self._service.play(pays)
+        if self.evidence() >= self.limit():
+            return self._alarm(record, "all traffic", self.evidence(), self.limit())
+        account = self._clients.play(record.principal, pays)
+        limit = account.limit(self.alpha * SHARES["principal"])
+        if account.evidence >= limit:
+            return self._alarm(record, "one client", account.evidence, limit)
+        return self._bet_sparsely(record)
+
+    def _strict_levels(self) -> NDArray[np.float64]:
+        """Levels of the same ranks for the sparse test, held with a fifth of delta.
+
+        The composite null spares the other tests most bad draws of the calibration set; this one
+        bets on the clean p-value alone.
+        """
+        if self.calibration is None:
+            return self._levels
+        strict = band.levels(self.calibration.n, self.calibration.delta / 5)
+        return np.maximum(self._levels, strict)
+
+    def _bet_sparsely(self, record: Record) -> Evidence | None:
+        sparse = self._sparse
+        p = record.p_value
+        if sparse is None or p is None or len(record.features) != sparse.width:
+            return None
+        if not sparse.play(row(self._levels, p), record.features, self._sparse_pays):
+            return None
+        evidence, limit = float(sparse.wealth.evidence()), -log(self.alpha * SHARES["sparse"])
+        if evidence < limit:
+            return None
+        return self._alarm(record, "a share of the traffic", evidence, limit)
+
+    def _alarm(self, record: Record, scope: str, evidence: float, limit: float) -> Evidence:
+        self._alarmed = True
+        rule = RULES["HB-D001"]
+        spec: dict[str, Any] = {"alpha": self.alpha, "scope": scope, "seq": record.seq}
+        spec |= {"at": record.at, "requests": self._counts["used"]}
+        whom = scope
+        if scope == "one client":
+            spec["principal"] = record.principal
+            whom = f"the client {record.principal[:80]!r}"
+        return Evidence(
+            rule=rule.code,
+            subject=record.digest,
+            verdict=Verdict.FAIL,
+            severity=rule.severity,
+            atlas=rule.atlas,
+            value=evidence,
+            limit=limit,
+            message=f"attack on {whom}: the twin disagrees as no calibrated benign shift explains "
+            f"(evidence {evidence:.1f} nats, limit {limit:.1f}, request {self._counts['used']})",
+            spec=spec,
+        )
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "last": self._last,
+            "counts": dict(self._counts),
+            "alarmed": self._alarmed,
+            "service": self._service.state(),
+            "principals": self._clients.state(),
+            "sparse": None if self._sparse is None else self._sparse.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from a state of a monitor of the same settings.
+
+        Raises:
+            DataError: if the state is malformed; the monitor is then as it was before.
+        """
+        read_state(state, self._restore, "suspicion monitor")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        last, alarmed = state["last"], state["alarmed"]
+        counts = read_counts(state, self._counts)
+        if type(last) is not int or type(alarmed) is not bool:
+            raise DataError("the place in the stream is malformed", where="suspicion monitor")
+        service = Wealth.restored(state["service"], self._service.nats.shape)
+        clients = self._clients.restored(state["principals"])
+        sparse = self._sparse
+        if (sparse is None) != (state["sparse"] is None):
+            raise DataError("made with another calibration", where="suspicion monitor")
+        if sparse is not None:
+            sparse = sparse.restored(state["sparse"], len(self._sparse_pays))
+        self._last, self._alarmed, self._counts = last, alarmed, counts
+        self._service, self._clients, self._sparse = service, clients, sparse

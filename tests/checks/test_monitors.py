@@ -1,0 +1,92 @@
+"""The shipped monitors pass the suite that every monitor must pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hauberk.core.registry import BUILT_IN, find
+from hauberk.monitor.accuracy import AccuracyMonitor
+from hauberk.monitor.agreement import AgreementMonitor
+from hauberk.monitor.drift import DriftMonitor
+from hauberk.monitor.suspicion import SuspicionMonitor
+from hauberk.testing.monitor_checks import DIGEST, monitor_checks, toy_calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hauberk.core.evidence import Evidence
+    from hauberk.core.record import Record
+    from hauberk.monitor.fold import Monitor, State
+    from hauberk.testing.monitor_checks import MonitorCheck
+
+CALIBRATION = toy_calibration()
+MONITORS: dict[str, Callable[[], Monitor]] = {
+    "suspicion": lambda: SuspicionMonitor(calibration=CALIBRATION),
+    "suspicion without a calibration": SuspicionMonitor,
+    "drift": lambda: DriftMonitor(calibration=CALIBRATION),
+    "agreement": lambda: AgreementMonitor(digest=DIGEST, routes=("primary",)),
+    "accuracy": lambda: AccuracyMonitor(base_error=0.05),
+}
+
+
+@pytest.mark.parametrize("check", monitor_checks().values(), ids=monitor_checks())
+@pytest.mark.parametrize("make", MONITORS.values(), ids=MONITORS)
+def test_monitor(check: MonitorCheck, make: Callable[[], Monitor]) -> None:
+    check(make)
+
+
+def test_every_registered_monitor_is_checked() -> None:
+    made = {type(make()) for make in MONITORS.values()}
+    assert {find("monitor", name) for name in BUILT_IN["monitor"]} == made
+
+
+class _Careless(SuspicionMonitor):
+    """A monitor with one fault at a time, to see the suite turn red."""
+
+    fault = ""
+
+    def update(self, record: Record, /) -> Evidence | None:
+        if self.fault == "seen-is-seen":
+            self._last = -1
+        if self.fault == "tolerates-none" and record.p_benign is None:
+            record = _filled(record)
+        if self.fault == "bounded":
+            self._clients.capacity = 10**9
+        return super().update(record)
+
+    def state(self) -> State:
+        state = super().state()
+        if self.fault == "resumes":
+            state["service"] = [None if v is None else round(v, 1) for v in state["service"]]
+        if self.fault == "state-is-json":
+            state["last"] = (state["last"],)
+        return state
+
+    def restore(self, state: State, /) -> None:  # type: ignore[override]
+        if self.fault == "refuses-a-damaged-state":
+            self.reset()
+        super().restore(state)
+
+
+def _filled(record: Record) -> Record:
+    if not record.p_benign:
+        raise TypeError("no p-value")
+    return record
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["resumes", "state-is-json", "seen-is-seen", "tolerates-none", "refuses-a-damaged-state"],
+)
+def test_the_suite_sees_a_fault(fault: str) -> None:
+    kind = type("Faulty", (_Careless,), {"fault": fault})
+    with pytest.raises((AssertionError, TypeError)):
+        monitor_checks()[fault](kind)
+
+
+def test_the_suite_sees_unbounded_memory() -> None:
+    kind = type("Faulty", (_Careless,), {"fault": "bounded"})
+    with pytest.raises(AssertionError, match="grown"):
+        monitor_checks()["bounded"](kind)
