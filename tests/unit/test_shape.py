@@ -81,4 +81,21 @@ def test_the_public_names_are_pinned() -> None:
     assert sorted(getattr(hauberk, "__all__", [])) == PUBLIC
 
 
-PUBLIC: list[str] = []
+PUBLIC: list[str] = [
+    "Access",
+    "Bounds",
+    "Classification",
+    "Dataset",
+    "Evidence",
+    "HauberkError",
+    "Model",
+    "Policy",
+    "Severity",
+    "Spec",
+    "ThreatModel",
+    "Verdict",
+    "dataset",
+    "evaluate",
+    "harden",
+    "load",
+]

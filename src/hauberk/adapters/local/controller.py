@@ -8,8 +8,10 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from hauberk.adapters.local.files import create_file, write_file
 from hauberk.adapters.local.inbox import Command, Inbox
 from hauberk.core.errors import EnvironmentFault
+from hauberk.core.spec import write_spec
 from hauberk.guard.calibration import Calibration
 from hauberk.loop.hands import Ports
 from hauberk.loop.lookout import Watchers
@@ -102,6 +104,7 @@ def control(
                 hint="one `hauberk loop run` per state directory",
             )
         loop, inbox = make_loop(home, spec, on_turn=on_turn), Inbox(home.folder / "inbox")
+        write_file(home.orders, write_spec(spec).encode())
         loop.start()
         while not stop():
             with suppress(EnvironmentFault):  # it waits in the inbox for the next round
@@ -124,6 +127,7 @@ def command(home: Home, spec: Spec, event: Command, *, seconds: float = 5.0) -> 
     with sole_controller(home) as alone:
         if alone:
             loop = make_loop(home, spec)
+            create_file(home.orders, write_spec(spec).encode())
             loop.start()
             loop.take(event)
             loop.tick()

@@ -103,9 +103,15 @@ class Home:
 
     @cached_property
     def trainer(self) -> ProcessTrainer:
-        """Jobs in processes of their own."""
-        command = (sys.executable, "-m", "hauberk", "work", "--state", str(self.folder))
-        return ProcessTrainer(self.folder / "jobs", command)
+        """Jobs in processes of their own, by the spec that the controller left for them."""
+        command = (sys.executable, "-m", "hauberk", "work")
+        where = ("--config", str(self.orders), "--state", str(self.folder))
+        return ProcessTrainer(self.folder / "jobs", (*command, *where))
+
+    @property
+    def orders(self) -> Path:
+        """The spec by which jobs work; the controller writes it."""
+        return self.folder / "jobs" / "hauberk.toml"
 
     @property
     def operator_token(self) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
 from hauberk.core.registry import find
-from hauberk.core.threat import ThreatModel
 from hauberk.guard.pair import calibrate
 from hauberk.harden.clean import Clean
 from hauberk.harden.run import Run
@@ -22,6 +21,7 @@ from hauberk.harden.run import Run
 if TYPE_CHECKING:
     from hauberk.adapters.local.shop import Shop
     from hauberk.core.ports import Job
+    from hauberk.core.spec import Spec
 
 _TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
@@ -45,7 +45,7 @@ def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa
     """Train the primary on against the threat; the result names the ``candidate``."""
     data, began = shop.data, time.process_time()
     start = shop.model(job.inputs["primary"]).module
-    trained = _method(shop).fit(
+    trained = recipe(shop.spec, len(data.indices("train"))).fit(
         start,
         data.split("train"),
         data.split("validation"),
@@ -71,12 +71,11 @@ def pair(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: 
     """
     data = shop.data
     seed = shop.spec.harden.seed + job.seed
-    threat = ThreatModel(norm=shop.threat.norm, eps=shop.threat.eps)
-    module = _method(shop, share=_TWIN_SHARE).fit(
+    module = recipe(shop.spec, len(data.indices("train")), share=_TWIN_SHARE).fit(
         shop.fresh(seed=seed),
         data.split("train"),
         data.split("validation"),
-        threat,
+        shop.threat,
         seed=seed,
         run=run,
     )
@@ -108,15 +107,19 @@ def calibration(shop: Shop, primary: str, twin: str) -> str:
     return shop.store.put(fitted.to_bytes())
 
 
-def _method(shop: Shop, *, share: float = 1.0) -> Any:
-    """The hardening that the spec names, for a share of its epochs.
+def recipe(spec: Spec, n: int, *, share: float = 1.0) -> Any:
+    """The hardening that a spec names, for ``n`` samples and a share of its epochs.
 
     Few samples are seen often in small batches; of many each is seen a few times.
+
+    Raises:
+        UnknownNameError: if there is no such method.
+        UserError: if the method is no hardening.
     """
-    wanted, n = shop.spec.harden, len(shop.data.indices("train"))
-    epochs = wanted.epochs or min(40, max(5, round(_SEEN / n)))
+    wanted = spec.harden
     if wanted.method == "clean":
         raise UserError("a hardening needs an attack", hint="harden.method = 'adversarial'")
+    epochs = wanted.epochs or min(40, max(5, round(_SEEN / n)))
     return find("harden", wanted.method)(
         epochs=max(1, round(epochs * share)),
         steps=wanted.steps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -52,10 +52,7 @@ def command(
     spec: Spec,
     state: Path,
     output: Output,
-    requests: int,
-    share: float,
-    rate: float,
-    log: Path | None,
+    **how: Any,
 ) -> int:
     """Craft adversarial inputs from the file MODEL, and measure it or an ENDPOINT with them.
 
@@ -70,9 +67,6 @@ def command(
         url=endpoint,
         token=os.environ.get(_TOKEN, ""),
         keys=trusted or state / "keys",
-        requests=requests,
-        share=share,
-        rate=rate,
-        log=log,
+        **how,
     )
     return red_team.online(model, method, spec, volley, output)

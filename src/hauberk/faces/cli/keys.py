@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,6 @@ def token(*, client: str, role: str) -> int:
     text = secrets.token_urlsafe(32)
     click.echo(f"token for {client}, shown once: {text}", err=True)
     click.echo("[[serve.clients]]")
-    click.echo(f'name = "{client}"\ntoken_sha256 = "{digest_bytes(text.encode())}"')
+    click.echo(f'name = {json.dumps(client)}\ntoken_sha256 = "{digest_bytes(text.encode())}"')
     click.echo(f'role = "{role}"')
     return 0

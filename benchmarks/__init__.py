@@ -1,0 +1,1 @@
+"""Benchmarks: ratios and figures against stated targets, with their conditions."""
