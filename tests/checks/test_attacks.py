@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from hauberk.attack.apgd import APGD
+from hauberk.attack.carlini_wagner import CarliniWagner
+from hauberk.attack.deepfool import DeepFool
+from hauberk.attack.ensemble import Auto, Best
+from hauberk.attack.fab import FAB
 from hauberk.attack.fgsm import FGSM
+from hauberk.attack.fmn import FMN
+from hauberk.attack.nes import NES
 from hauberk.attack.pgd import PGD
 from hauberk.attack.square import Square
 from hauberk.attack.worst import Worst
@@ -29,8 +36,24 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 
 BOTH: tuple[Norm, ...] = ("linf", "l2")
+THREE: tuple[Norm, ...] = ("linf", "l2", "l1")
+EVERY: tuple[Norm, ...] = ("linf", "l2", "l1", "l0")
 CASES: dict[str, tuple[Attack, tuple[Norm, ...]]] = {
+    "apgd": (APGD(steps=10), BOTH),
+    "apgd-dlr": (APGD(loss="dlr", steps=10, restarts=2), BOTH),
+    "apgd-targeted": (APGD(loss="targeted", steps=10, fast=True), BOTH),
+    "auto": (Auto(steps=6, queries=20, fast=False), BOTH),
+    "best": (Best(steps=6, queries=20, fast=False), BOTH),
+    "carlini-wagner": (CarliniWagner(searches=2, steps=30, rate=0.05), BOTH),
+    "carlini-wagner-nearest": (CarliniWagner(searches=2, steps=30, rate=0.05, nearest=True), BOTH),
+    "deepfool": (DeepFool(steps=10), BOTH),
+    "fab": (FAB(steps=8), THREE),
+    "fab-nearest": (FAB(steps=8, nearest=True), THREE),
+    "fmn": (FMN(steps=20), EVERY),
+    "fmn-nearest": (FMN(steps=20, nearest=True), EVERY),
     "fgsm": (FGSM(), BOTH),
+    "nes": (NES(queries=300, pairs=8), BOTH),
+    "spsa": (NES(queries=300, pairs=8, draw="signs"), BOTH),
     "pgd": (PGD(steps=5, restarts=2), BOTH),
     "pgd-no-start": (PGD(steps=5, random_start=False), BOTH),
     "pgd-fast": (PGD(steps=5, fast=True), BOTH),

@@ -80,10 +80,12 @@ class Search:
         self.spent = 0
         self._budget = threat.queries if needs < Access.GRADIENTS else None
         self._model, self._task, self._fast = model, task, fast
+        # Attacks that only compare scores get stuck on the steps of rounded ones.
+        self._half = needs == Access.GRADIENTS
         # Copies outside of inference mode, so that gradients work under a caller's.
         with torch.inference_mode(mode=False):
             self._x, self._y = batch.x.detach().clone(), batch.y.clone()
-            self._best = self._x.clone()
+            self._clean, self._best = self._x, self._x.clone()
             self._rows = torch.arange(len(batch), device=batch.x.device)
             self._loss = torch.full((len(batch),), -inf, device=batch.x.device)
         self._index = batch.index
@@ -93,7 +95,7 @@ class Search:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(quiet(self._model))
-            self._victim = Victim(self._model, fast=self._fast)
+            self._victim = Victim(self._model, fast=self._fast, half=self._half)
             self._stack = stack.pop_all()
         return self
 
@@ -138,6 +140,17 @@ class Search:
         keep = self._settle(points, out)
         return Slope(keep, out[keep], gradient[keep])
 
+    def fan(self, points: Tensor, objectives: Callable[[Tensor, Tensor], Tensor]) -> Slope:
+        """Ask, and take a gradient ``(standing, objectives, ...)`` of each of several objectives.
+
+        ``objectives(out, y)`` gives ``(standing, objectives)``.
+        """
+        self._spend()
+        y = self._y
+        out, gradients = self._victim.fan(points, lambda out: objectives(out, y))
+        keep = self._settle(points, out)
+        return Slope(keep, out[keep], gradients[keep])
+
     def project(self, points: Tensor) -> Tensor:
         """Bring points of the standing samples back into the ball and the bounds."""
         return self.ball.project(points, self._x)
@@ -166,11 +179,7 @@ class Search:
     def _settle(self, points: Tensor, out: Tensor) -> Tensor:
         """Keep what is best so far, retire the fallen, and say which positions stand."""
         loss = self._task.loss(out, self._y)
-        fell = ~self._task.correct(out, self._y)
-        if self._victim.approximate and bool(fell.any()):
-            sure = self._victim.confirm(points[fell])
-            # One that the model itself gets right was the copy's mistake: it stands.
-            fell[fell.clone()] = ~self._task.correct(sure, self._y[fell])
+        fell = self._wrong(points, out)
         better = fell | (loss > self._loss[self._rows])
         self._best[self._rows[better]] = points[better]
         self._loss[self._rows[better]] = loss[better].float()
@@ -178,6 +187,15 @@ class Search:
         if len(keep) < len(fell):
             self._narrow(keep)
         return keep
+
+    def _wrong(self, points: Tensor, out: Tensor) -> Tensor:
+        """Whether the model is wrong on each point, ``(standing,)`` bool, in full precision."""
+        wrong = ~self._task.correct(out, self._y)
+        if self._victim.approximate and bool(wrong.any()):
+            sure = self._victim.confirm(points[wrong])
+            # One that the model itself gets right was the copy's mistake: it stands.
+            wrong[wrong.clone()] = ~self._task.correct(sure, self._y[wrong])
+        return wrong
 
     def _narrow(self, keep: Tensor) -> None:
         self._rows, self._x, self._y = self._rows[keep], self._x[keep], self._y[keep]

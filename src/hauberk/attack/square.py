@@ -33,7 +33,7 @@ class Square:
     ``share`` is the part of the input that the first squares cover. The threat's own ``queries``
     bounds it further. Andriushchenko et al. (2020), section 3.2 and algorithm 2, margin loss; a
     square that would change nothing is turned over instead of drawn again. Rows of a table are
-    taken as images one pixel high. ``fast`` works on a bfloat16 copy.
+    taken as images one pixel high. ``fast`` works on a folded float32 copy.
 
     Raises:
         UserError: if a number is out of range.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from hauberk.attack.working_copy import working_copy
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
 
@@ -46,14 +46,15 @@ def quiet(model: Model) -> Iterator[None]:
 class Victim:
     """Answers and slopes of a model that is already :func:`quiet`.
 
-    With ``fast`` they come from a channels-last copy under bfloat16, where the machine has units
-    for it; :meth:`confirm` always asks the model itself, in full precision.
+    With ``fast`` they come from a folded, channels-last copy where the machine has units for
+    bfloat16, in which it works if ``half``; :meth:`confirm` always asks the model itself, in full
+    precision.
     """
 
-    def __init__(self, model: Model, *, fast: bool = False) -> None:
+    def __init__(self, model: Model, *, fast: bool = False, half: bool = True) -> None:
         self._model = model
         module = module_of(model) if fast else None
-        self._copy = _working_copy(module) if module is not None else None
+        self._copy = working_copy(module, half=half) if module is not None else None
 
     @property
     def approximate(self) -> bool:
@@ -71,12 +72,23 @@ class Victim:
         if self._copy is None:
             return self.confirm(points)
         with torch.no_grad():
-            return self._approximate(points, self._copy).detach()
+            return self._copy(points).detach()
 
     def climb(self, points: Tensor, objective: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Outputs, and the gradient of the summed ``objective(outputs)`` at ``points``.
 
         What is not finite in a gradient becomes 0.
+
+        Raises:
+            UserError: if no gradient flows although the model declares it.
+        """
+        out, gradients = self.fan(points, lambda out: objective(out)[:, None])
+        return out, gradients.squeeze(1)
+
+    def fan(self, points: Tensor, objectives: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Outputs, and a gradient ``(batch, objectives, ...)`` of each of several objectives.
+
+        ``objectives(outputs)`` gives ``(batch, objectives)``; one forward pass serves them all.
 
         Raises:
             UserError: if no gradient flows although the model declares it.
@@ -87,22 +99,19 @@ class Victim:
                 with torch.autocast(points.device.type, enabled=False):
                     out = self._model(leaf.clone())
             else:
-                out = self._approximate(leaf.clone(), self._copy)
-            total = objective(out).sum()
-            if not total.requires_grad:
+                out = self._copy(leaf.clone())
+            totals = objectives(out).sum(0)
+            if not totals.requires_grad:
                 raise UserError(
                     "the model declares gradients but cuts them off",
                     hint="declare Access.SCORES, or keep the graph from input to output",
                 )
-            (gradient,) = torch.autograd.grad(total, leaf)
-        return out.detach(), gradient.nan_to_num(0.0, 0.0, 0.0)
-
-    def _approximate(self, points: Tensor, module: nn.Module) -> Tensor:
-        if points.ndim == 4:
-            points = points.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(points.device.type, dtype=torch.bfloat16):
-            out: Tensor = module(points)
-        return out.float()
+            last = len(totals) - 1
+            found = [
+                torch.autograd.grad(total, leaf, retain_graph=number < last)[0]
+                for number, total in enumerate(totals)
+            ]
+        return out.detach(), torch.stack(found, 1).nan_to_num(0.0, 0.0, 0.0)
 
 
 def require(model: Model, needs: Access) -> None:
@@ -125,26 +134,3 @@ def module_of(model: Model) -> nn.Module | None:
         return model
     module = getattr(model, "module", None)
     return module if isinstance(module, nn.Module) else None
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether that type of device has units for bfloat16; elsewhere it is only emulated."""
-    if device == "cpu":
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    return device == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
-
-
-def _working_copy(module: nn.Module) -> nn.Module | None:
-    """A channels-last copy without gradients, or None where it would gain nothing."""
-    first = next(module.parameters(), None)
-    if first is None or first.dtype != torch.float32 or not has_bfloat16(first.device.type):
-        return None
-    try:
-        twin = copy.deepcopy(module)
-    except (RuntimeError, TypeError, ValueError):
-        return None  # some modules cannot be copied; the original serves as well
-    for parameter in twin.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return twin.eval().requires_grad_(requires_grad=False)

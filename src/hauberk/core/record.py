@@ -16,7 +16,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``p_value`` is the conformal p-value of the twin's divergence under clean traffic and
     ``p_benign`` the largest one over clean traffic and the calibrated benign shifts: only a small
     ``p_benign`` speaks of an attack. ``features`` are the drift statistics of the input, in the
-    order of ``guard.features.NAMES``. ``at`` is in seconds since the epoch.
+    order of ``guard.features.NAMES``. ``at`` is in seconds since the epoch; ``policy`` is the id of
+    the policy that let the request in.
     """
 
     id: str
@@ -33,3 +34,4 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     p_benign: float | None = None
     features: tuple[float, ...] = ()
     latency_ms: float = 0.0
+    policy: str = ""

@@ -14,12 +14,27 @@ from hauberk.core.errors import UnknownNameError
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "attack": {
+        "apgd": "hauberk.attack.apgd:APGD",
+        "auto": "hauberk.attack.ensemble:Auto",
+        "best": "hauberk.attack.ensemble:Best",
+        "carlini-wagner": "hauberk.attack.carlini_wagner:CarliniWagner",
+        "deepfool": "hauberk.attack.deepfool:DeepFool",
+        "fab": "hauberk.attack.fab:FAB",
         "fgsm": "hauberk.attack.fgsm:FGSM",
+        "fmn": "hauberk.attack.fmn:FMN",
+        "nes": "hauberk.attack.nes:NES",
         "pgd": "hauberk.attack.pgd:PGD",
         "square": "hauberk.attack.square:Square",
     },
     "guard": {
+        "bilateral": "hauberk.guard.bilateral:Bilateral",
+        "jpeg": "hauberk.guard.jpeg:Jpeg",
+        "median": "hauberk.guard.median:Median",
+        "requantise": "hauberk.guard.requantise:Requantise",
+        "rows": "hauberk.guard.rows:Rows",
         "schema": "hauberk.guard.schema:Schema",
+        "squeeze": "hauberk.guard.squeeze:Squeeze",
+        "tv": "hauberk.guard.tv:TotalVariation",
         "twin": "hauberk.guard.twin:TwinDivergence",
     },
     "monitor": {

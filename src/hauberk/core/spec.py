@@ -47,11 +47,18 @@ class ThreatSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ClientSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A client of the gateway; only the digest of its token is kept here."""
+    """A client of the gateway; only the digest of its token is kept here.
+
+    ``scopes`` narrows what the role allows to some actions; none narrows nothing. ``expires`` is
+    a day or a moment in UTC as ISO 8601 writes it; empty means never.
+    """
 
     name: Text
     token_sha256: TokenHash
     role: Literal["client", "operator"] = "client"
+    tenant: Text = "default"
+    scopes: tuple[Text, ...] = ()
+    expires: str = ""
 
 
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,12 +66,65 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: Text = "127.0.0.1"
     port: Port = 8080
+    grpc_port: Port | None = None
     max_body_bytes: Count = 16 * 2**20
     max_rows: Count = 1024
     drain_seconds: Positive = 10.0
     tap_queue: Count = 65536
     clients: tuple[ClientSpec, ...] = ()
     consent: str = ""
+    sanitise: tuple[Literal["requantise", "squeeze", "median", "bilateral", "jpeg", "tv"], ...] = ()
+
+
+class AccessSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may ask: tokens of an OIDC issuer, certificates of a SPIFFE domain, a Cedar policy.
+
+    ``jwks`` is the issuer's key set, an https URL or a file. ``operators`` names those who are
+    operators beside the clients of that role. Without a policy, roles alone decide.
+    """
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    tenant_claim: Text = "tenant"
+    operators: tuple[Text, ...] = ()
+    spiffe_domain: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    policy: str = ""
+    data_class: Text = "internal"
+
+
+class QuotaSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one principal may ask of one model; what is left out is not bounded.
+
+    Rates are per second and refill evenly; ``burst`` is how many seconds' worth may come at once.
+    ``rows_per_day`` is the information budget. ``backend`` says where the counts are kept: in this
+    process, in the state directory, or in Redis for several replicas. ``on_loss`` is what happens
+    when the backend does not answer: refuse, or count in this process.
+    """
+
+    requests_per_second: Positive | None = None
+    bytes_per_second: Positive | None = None
+    rows_per_second: Positive | None = None
+    rows_per_day: Positive | None = None
+    burst: Positive = 10.0
+    concurrent: Count | None = None
+    backend: Literal["memory", "sqlite", "redis"] = "memory"
+    redis: str = "redis://127.0.0.1:6379/0"
+    on_loss: Literal["refuse", "local"] = "refuse"
+
+
+class SealSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sealed log: what is kept of each request, encrypted and chained.
+
+    ``facts`` keeps who asked what and what came of it, ``payloads`` the tensors too.
+    """
+
+    keep: Literal["off", "facts", "payloads"] = "facts"
+    commit_seconds: Positive = 0.05
+    queue: Count = 16384
 
 
 class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,7 +180,7 @@ class GateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     robust_gain: Fraction = 0.0
     eps_factors: tuple[Positive, ...] = (0.5, 1.0, 1.5)
     restarts: Count = 5
-    samples: Count = 2000
+    samples: Count = 1000
 
 
 class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,6 +190,9 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: DataSpec = DataSpec()
     threat: ThreatSpec = ThreatSpec()
     serve: ServeSpec = ServeSpec()
+    access: AccessSpec = AccessSpec()
+    quota: QuotaSpec = QuotaSpec()
+    seal: SealSpec = SealSpec()
     detect: DetectSpec = DetectSpec()
     harden: HardenSpec = HardenSpec()
     loop: LoopSpec = LoopSpec()

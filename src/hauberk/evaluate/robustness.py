@@ -81,6 +81,10 @@ class _Evaluation:
         module = module_of(model)
         first = next(module.parameters(), None) if module is not None else None
         self.device = first.device if first is not None else torch.device("cpu")
+        start, stop = run.rows or (0, len(data))
+        if not 0 <= start < stop <= len(data):
+            raise UserError(f"no samples {start} to {stop} among {len(data)}")
+        self.rows = np.arange(start, stop)
         self.examples: list[Example] = []
         self.done = self.total = 0
 
@@ -88,20 +92,22 @@ class _Evaluation:
         self, threat: ThreatModel, threats: Sequence[ThreatModel], attacks: Mapping[str, Attack]
     ) -> Robustness:
         clean = np.zeros(len(self.data), dtype=np.bool_)
-        for batch in self.batches(np.arange(len(self.data))):
+        for batch in self.batches(self.rows):
             clean[batch.index] = self.right(batch.x, batch.y)
         self.total = int(clean.sum()) * len(attacks) * len(threats)
         found = tuple(
             self.attack(name, attack, threats, clean, example_eps=threat.eps)
             for name, attack in attacks.items()
         )
-        probed = np.flatnonzero(clean)[:_PROBED]
+        probed = np.flatnonzero(clean[:_PROBED])
+        start, stop = int(self.rows[0]), int(self.rows[-1]) + 1
+        whole = len(self.rows) == len(self.data)
         return Robustness(
-            name=self.data.name,
+            name=self.data.name if whole else f"{self.data.name}[{start}:{stop}]",
             dataset=self.data.digest,
             threat=threat,
             seed=self.seed,
-            clean=clean,
+            clean=clean[self.rows],
             eps=tuple(one.eps for one in threats),
             attacks=found,
             gradient=gradient_health(self.model, self.batches(probed), task=self.task),
@@ -135,8 +141,8 @@ class _Evaluation:
             name=name,
             needs=attack.needs,
             parameters=describe(attack),
-            correct=np.logical_and.accumulate(alone, axis=0),
-            alone=alone,
+            correct=np.logical_and.accumulate(alone[:, self.rows], axis=0),
+            alone=alone[:, self.rows],
             seconds=self.run.now() - start,
         )
 

@@ -14,12 +14,14 @@ class Run:
     """``progress(done, total)`` is told the samples attacked so far.
 
     ``clock`` returns seconds, such as ``time.perf_counter``; without one no time is measured.
-    ``batch_size`` samples are attacked at once.
+    ``batch_size`` samples are attacked at once. ``rows`` (from, to) takes a shard of the data only;
+    what is found about a sample is the same in any shard.
     """
 
     progress: Progress | None = None
     clock: Clock | None = None
     batch_size: int = 256
+    rows: tuple[int, int] | None = None
 
     def now(self) -> float:
         """Seconds by the clock, 0 without one."""

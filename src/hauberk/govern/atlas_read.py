@@ -165,7 +165,6 @@ def _mitigation(
 def _edges(item: dict[str, Any]) -> dict[str, str]:
     listed = [*(item.get("techniques") or ()), *(item.get("ml-lifecycle") or ())]
 
-
     edges = [edge for edge in listed if isinstance(edge, dict) and "id" in edge]
     return {str(edge["id"]): _note(edge) for edge in edges}
 

@@ -23,7 +23,7 @@ class Row:
     """One line of a decision: what was claimed, what was measured, and what follows.
 
     ``eps`` is the radius that the figure holds for. A row that is not ``binding`` is shown and
-    decides nothing.
+    decides nothing; one with a ``waiver`` neither, though its verdict stays what it is.
     """
 
     rule: str
@@ -36,6 +36,7 @@ class Row:
     eps: float | None = None
     binding: bool = True
     message: str = ""
+    waiver: str = ""
 
     def __str__(self) -> str:
         measured = "not run" if self.measured is None else f"{self.measured:.4g}"
@@ -65,9 +66,11 @@ class Decision:
     @property
     def summary(self) -> str:
         """Such as ``denied: 1 failed, 1 not run, 4 passed``."""
-        counts = Counter(row.verdict for row in self.rows if row.binding)
+        counts = Counter(row.verdict for row in self.rows if row.binding and not row.waiver)
+        waived = sum(bool(row.waiver) for row in self.rows)
         words = {Verdict.FAIL: "failed", Verdict.UNKNOWN: "unknown", Verdict.PASS: "passed"}
         parts = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
+        parts += [f"{waived} waived"] if waived else []
         return f"{'allowed' if self.allowed else 'denied'}: {', '.join(parts)}"
 
     @property
@@ -94,7 +97,8 @@ class Decision:
         """
         if self.allowed:
             return
-        reasons = [str(row) for row in self.rows if row.binding and row.verdict is not Verdict.PASS]
+        held = [row for row in self.rows if row.binding and not row.waiver]
+        reasons = [str(row) for row in held if row.verdict is not Verdict.PASS]
         raise Denied(
             f"{self.summary}; {'; '.join(reasons)}",
             where=self.subject[:80],
@@ -138,6 +142,7 @@ def _plain_row(row: Row) -> dict[str, Any]:
         "eps": row.eps,
         "binding": row.binding,
         "message": row.message,
+        **({"waiver": row.waiver} if row.waiver else {}),
     }
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isclose, isfinite
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hauberk.core.digest import digest_json
 from hauberk.core.errors import ConfigError, DataError
 from hauberk.core.evidence import Verdict
 from hauberk.core.rule import find_rule
 from hauberk.govern.decision import Decision, Row, evidence_body, finite
+from hauberk.govern.waivers import find_waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,16 +21,23 @@ if TYPE_CHECKING:
     from hauberk.core.evidence import Evidence
     from hauberk.core.rule import Rule
     from hauberk.core.spec import GateSpec
+    from hauberk.govern.waivers import Waiver
 
 ROBUST = "HB-E001"
+DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A rule that must hold, and the limit it is held against (None where it has none)."""
+    """A rule that must hold, and the limit it is held against (None where it has none).
+
+    ``max_age`` bounds the age of its evidence in seconds (None: any age); ``owner`` answers for it.
+    """
 
     rule: str
     limit: float | None = None
+    max_age: float | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class Policy:
             needs_limit = find_rule(item.rule).sense != "true"
             if needs_limit and (item.limit is None or not isfinite(item.limit)):
                 raise ConfigError(f"{item.rule} needs a finite limit", where="gate")
+            if item.max_age is not None and not 0 < item.max_age < float("inf"):
+                raise ConfigError(f"{item.rule} needs a positive age", where="gate")
 
     @classmethod
     def from_gate(cls, gate: GateSpec, *, eps: float | None = None) -> Policy:
@@ -75,50 +85,79 @@ class Policy:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of every rule with its sense and its limit, and of the radius."""
-        rules = [[item.rule, find_rule(item.rule).sense, item.limit] for item in self.requirements]
-        return digest_json({"type": "hauberk/policy/v1", "rules": rules, "eps": self.eps})
+        """Digest of :meth:`plain`."""
+        return digest_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Every rule with its sense, limit, age and owner, and the radius, as plain values."""
+        rules: list[list[Any]] = []
+        for item in self.requirements:
+            rules.append([item.rule, find_rule(item.rule).sense, item.limit])
+            if item.max_age is not None or item.owner:
+                rules[-1] += [item.max_age, item.owner]
+        return {"type": "hauberk/policy/v1", "rules": rules, "eps": self.eps}
 
     def decide(
-        self, evidence: Sequence[Evidence], *, at: float, subject: str | None = None
+        self,
+        evidence: Sequence[Evidence],
+        *,
+        at: float,
+        subject: str | None = None,
+        times: Sequence[float] | None = None,
+        waivers: Sequence[Waiver] = (),
     ) -> Decision:
         """Hold evidence, oldest first, against every rule; the newest of a rule counts.
 
-        A rule without evidence is ``unknown``. ``pass`` needs every rule to pass; one that fails
-        makes it ``fail``, and anything else ``unknown``: only ``pass`` allows. With ``subject``
-        evidence about others is left out.
+        ``times`` says when each piece of evidence was taken, in seconds since the epoch. A rule
+        without evidence, or whose evidence is older than it allows, is ``unknown``. ``pass`` needs
+        every rule to pass or to have a waiver that holds ``at`` that time; a rule that fails makes
+        it ``fail``, and anything else ``unknown``: only ``pass`` allows. With ``subject`` evidence
+        about others is left out.
 
         Raises:
-            DataError: if the evidence is about several subjects and none was chosen.
+            DataError: if the evidence is about several subjects and none was chosen, or there are
+                not as many times as pieces of evidence.
         """
+        if times is not None and len(times) != len(evidence):
+            raise DataError(f"{len(times)} times for {len(evidence)} pieces", where="gate")
         subjects = {item.subject for item in evidence}
         if subject is None and len(subjects) > 1:
             raise DataError(f"evidence about {len(subjects)} subjects", where="gate")
         about = subject if subject is not None else next(iter(subjects), "")
-        own = [item for item in evidence if item.subject == about]
-        rows = tuple(row for item in self.requirements for row in self._rows(item, own))
-        verdicts = {row.verdict for row in rows if row.binding}
+        dated: Sequence[float | None] = [None] * len(evidence) if times is None else times
+        own = [
+            (item, taken)
+            for item, taken in zip(evidence, dated, strict=True)
+            if item.subject == about
+        ]
+        rows = tuple(row for item in self.requirements for row in self._rows(item, own, at))
+        rows = tuple(_waived(row, about, waivers, at) for row in rows)
+        verdicts = {row.verdict for row in rows if row.binding and not row.waiver}
         return Decision(
             subject=about,
             verdict=_worst(verdicts),
             rows=rows,
             policy=self.digest,
-            evidence=tuple(digest_json(evidence_body(item)) for item in own),
+            evidence=tuple(digest_json(evidence_body(item)) for item, _ in own),
             at=at,
         )
 
-    def _rows(self, requirement: Requirement, evidence: Iterable[Evidence]) -> Iterator[Row]:
+    def _rows(
+        self, requirement: Requirement, evidence: Iterable[tuple[Evidence, float | None]], at: float
+    ) -> Iterator[Row]:
         rule = find_rule(requirement.rule)
         binding: Evidence | None = None
+        taken: float | None = None
         others: dict[str, Evidence] = {}
-        for item in evidence:
+        for item, when in evidence:
             if item.rule != rule.code:
                 continue
             if rule.code != ROBUST or self._at_threat(item):
-                binding = item
+                binding, taken = item, when
             else:
                 others[str(item.spec.get("eps", item.spec.get("eps_factor")))] = item
-        yield _row(rule, requirement.limit, binding, binding=True)
+        row = _row(rule, requirement.limit, binding, binding=True)
+        yield row if binding is None else _dated(row, requirement.max_age, taken, at)
         for item in others.values():
             yield _row(rule, requirement.limit, item, binding=False)
 
@@ -156,6 +195,30 @@ def _row(rule: Rule, limit: float | None, evidence: Evidence | None, *, binding:
         binding=binding,
         message=evidence.message,
     )
+
+
+def _dated(row: Row, max_age: float | None, taken: float | None, at: float) -> Row:
+    """The row, unknown where its evidence is too old, undated or from the future."""
+    if max_age is None and (taken is None or taken <= at):
+        return row
+    if taken is None:
+        why = "nobody knows when the evidence was taken"
+    elif taken > at:
+        why = "the evidence claims to be from the future"
+    elif max_age is not None and at - taken > max_age:
+        why = f"the evidence is {(at - taken) / DAY:.3g} days old, at most {max_age / DAY:.3g}"
+    else:
+        return row
+    verdict = Verdict.FAIL if row.verdict is Verdict.FAIL else Verdict.UNKNOWN
+    return replace(row, verdict=verdict, message=f"{why}; {row.message}".rstrip("; "))
+
+
+def _waived(row: Row, subject: str, waivers: Sequence[Waiver], at: float) -> Row:
+    """The row with the waiver that lets it go; its verdict stays what it is."""
+    if not row.binding or row.verdict is Verdict.PASS:
+        return row
+    found = find_waiver(waivers, row.rule, subject, at)
+    return row if found is None else replace(row, waiver=str(found))
 
 
 def _judge(rule: Rule, limit: float | None, evidence: Evidence) -> Verdict:

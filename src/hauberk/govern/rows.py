@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from hauberk.core.rule import Sense
     from hauberk.govern.decision import Decision
 
-Status = Literal["pass", "FAIL", "NOT RUN", "UNKNOWN", "no limit"]
+Status = Literal["pass", "FAIL", "NOT RUN", "UNKNOWN", "no limit", "waived"]
 HEAD = ("RULE", "CLAIM", "MEASURED", "LIMIT", "")
 _ORDER: tuple[tuple[Status, str], ...] = (
     ("FAIL", "failed"),
     ("NOT RUN", "not run"),
     ("UNKNOWN", "unknown"),
     ("no limit", "without a limit"),
+    ("waived", "waived"),
     ("pass", "passed"),
 )
 
@@ -45,17 +46,19 @@ class Row:
     @property
     def finding(self) -> bool:
         """Whether the row keeps the whole from being clean."""
-        return self.status not in {"pass", "no limit"}
+        return self.status not in {"pass", "no limit", "waived"}
 
 
 def status(evidence: Evidence) -> Status:
     """What a verdict is called.
 
     Unknown is ``NOT RUN`` where nothing was measured, and ``no limit`` where a figure was asked
-    for its own sake; it is never a pass.
+    for its own sake; it is never a pass. What a person lets go until a day is ``waived``.
     """
     if evidence.verdict is Verdict.PASS:
         return "pass"
+    if evidence.spec.get("waiver"):
+        return "waived"
     if evidence.verdict is Verdict.FAIL:
         return "FAIL"
     if evidence.value is None:
@@ -86,13 +89,16 @@ def of_decision(decision: Decision) -> tuple[Evidence, ...]:
             rule=one.rule,
             subject=decision.subject,
             verdict=one.verdict if one.binding else Verdict.UNKNOWN,
-            message=one.message,
+            message="; ".join(filter(None, (one.message, one.waiver))),
             value=one.measured,
             limit=one.limit if one.binding else None,
             interval=one.interval,
             severity=RULES[one.rule].severity,
             atlas=RULES[one.rule].atlas,
-            spec={} if one.eps is None else {"eps": one.eps},
+            spec={
+                **({} if one.eps is None else {"eps": one.eps}),
+                **({"waiver": one.waiver} if one.waiver else {}),
+            },
         )
         for one in decision.rows
         if one.binding or one.measured is not None

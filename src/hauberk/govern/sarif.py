@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from hauberk.core.digest import digest_json
-from hauberk.core.evidence import Severity
+from hauberk.core.evidence import Severity, Verdict
 from hauberk.core.rule import RULES
 from hauberk.govern.rows import row
 from hauberk.govern.text import one_line
@@ -32,8 +32,8 @@ def sarif(evidence: Sequence[Evidence]) -> dict[str, Any]:
     ``open`` and a warning of the tool, and the run then counts as unsuccessful. Passes are left
     out, since code hosts show every result as an alert.
     """
-    findings = [one for one in evidence if row(one).finding]
-    open_ones = [one for one in findings if row(one).status != "FAIL"]
+    findings = [one for one in evidence if row(one).finding or row(one).status == "waived"]
+    open_ones = [one for one in findings if row(one).status not in {"FAIL", "waived"}]
     codes = sorted({one.rule for one in findings})
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -77,7 +77,8 @@ def _warning(evidence: Evidence) -> dict[str, Any]:
 
 def _result(evidence: Evidence, index: int) -> dict[str, Any]:
     shown = row(evidence)
-    failed = shown.status == "FAIL"
+    failed = evidence.verdict is Verdict.FAIL
+    waiver = evidence.spec.get("waiver") if shown.status == "waived" else None
     text = f"{shown.claim}: {shown.measured}, limit {shown.limit}. {one_line(evidence.message)}"
     return {
         "ruleId": evidence.rule,
@@ -92,4 +93,9 @@ def _result(evidence: Evidence, index: int) -> dict[str, Any]:
             "hauberk/v1": digest_json([evidence.rule, evidence.subject, shown.claim])
         },
         "properties": {"tags": list(evidence.atlas)},
+        **(
+            {"suppressions": [{"kind": "external", "justification": one_line(str(waiver))}]}
+            if waiver
+            else {}
+        ),
     }

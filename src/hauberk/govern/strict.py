@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -40,6 +41,7 @@ def read_toml(data: bytes, kind: type[S], *, where: str) -> S:
 
 
 def _reject_unknown(tree: Any, kind: Any, *, where: str, path: str) -> None:
+    kind = next((one for one in get_args(kind) if NoneType in get_args(kind)), kind)
     if isinstance(tree, list):
         if len(tree) > _MAX_ITEMS:
             raise ConfigError(f"more than {_MAX_ITEMS} items in {path!r}", where=where)
@@ -53,7 +55,7 @@ def _reject_unknown(tree: Any, kind: Any, *, where: str, path: str) -> None:
         return
     if not _is_struct(kind) or not isinstance(tree, dict):
         return
-    fields = get_type_hints(kind)
+    fields = {one.encode_name: one.type for one in msgspec.structs.fields(kind)}
     for key, value in tree.items():
         name = f"{path}.{key}" if path else key
         if key not in fields:

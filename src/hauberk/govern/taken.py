@@ -9,14 +9,30 @@ import msgspec
 
 from hauberk.core.digest import digest_json
 from hauberk.core.errors import DataError
-from hauberk.core.evidence import Evidence
+from hauberk.core.evidence import Evidence, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hauberk.core.ports import Entry
 
-_FIELDS = frozenset(Evidence.__dataclass_fields__)
+# An alarm shows that these watch; whether it was answered is HB-L001's to say.
+WATCHES = frozenset({"HB-D001", "HB-D002"})
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry's body holds of evidence; other keys are passed over."""
+
+    rule: str
+    verdict: Verdict
+    subject: str = ""
+    message: str = ""
+    value: float | None = None
+    limit: float | None = None
+    interval: tuple[float | None, float | None] | None = None
+    severity: Severity = Severity.MEDIUM
+    atlas: tuple[str, ...] = ()
+    spec: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +63,45 @@ def taken(entries: Iterable[Entry]) -> tuple[Taken, ...]:
 
 
 def newest(items: Iterable[Taken]) -> dict[str, Taken]:
-    """The last evidence of each rule, by rule code."""
-    return {item.evidence.rule: item for item in items}
+    """The last evidence of each rule, by rule code.
+
+    Of accuracies at several radii only that at the threat's own counts (``eps_factor`` 1).
+    """
+    return {
+        item.evidence.rule: item
+        for item in items
+        if item.evidence.spec.get("eps_factor", 1.0) == 1.0
+    }
 
 
 def fresh(item: Taken, *, now: float, max_age: float | None) -> bool:
-    """Whether evidence is no older than ``max_age`` seconds (None: any age) and not of the future."""
+    """Whether evidence is at most ``max_age`` seconds old (None: any age), not of the future."""
     return item.at <= now and (max_age is None or item.age(now) <= max_age)
 
 
+def supports(item: Taken) -> Verdict:
+    """What evidence says of its control: for a watch, that it ran, not what it saw."""
+    said = item.evidence.verdict
+    if item.evidence.rule in WATCHES and said is Verdict.FAIL:
+        return Verdict.PASS
+    return said
+
+
 def _read(entry: Entry) -> Evidence:
-    plain: dict[str, Any] = {key: entry.body[key] for key in _FIELDS & entry.body.keys()}
-    plain.setdefault("subject", entry.subject)
-    plain.setdefault("message", "")
     try:
-        return msgspec.convert(plain, Evidence, strict=True)
+        kept = msgspec.convert(entry.body, _Kept, strict=True)
     except msgspec.ValidationError as error:
         raise DataError(f"not evidence: {error}", where=f"ledger entry {entry.index}") from None
+    low, high = kept.interval or (None, None)
+    return Evidence(
+        rule=kept.rule,
+        subject=kept.subject or entry.subject,
+        verdict=kept.verdict,
+        message=kept.message,
+        value=kept.value,
+        limit=kept.limit,
+        interval=None if low is None or high is None else (low, high),
+        severity=kept.severity,
+        atlas=kept.atlas,
+        spec=kept.spec,
+    )

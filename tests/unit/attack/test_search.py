@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from hauberk.attack import victim as victim_module
+from hauberk.attack import working_copy as copy_module
 from hauberk.attack.search import Search
-from hauberk.attack.victim import Victim, has_bfloat16, module_of, quiet
+from hauberk.attack.victim import Victim, module_of, quiet
+from hauberk.attack.working_copy import has_bfloat16
 from hauberk.core.data import Batch
 from hauberk.core.errors import DataError, HauberkError, UserError
 from hauberk.core.model import Access
@@ -210,10 +212,10 @@ class TestWorkingCopy:
 
     @pytest.fixture
     def wrong_copy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def flipped(module: nn.Module) -> nn.Module:
+        def flipped(module: nn.Module, *, half: bool) -> nn.Module:
             return nn.Sequential(module, _Flip())
 
-        monkeypatch.setattr(victim_module, "_working_copy", flipped)
+        monkeypatch.setattr(victim_module, "working_copy", flipped)
 
     @pytest.mark.usefixtures("wrong_copy")
     def test_every_fall_is_confirmed_by_the_model_itself(self) -> None:
@@ -230,11 +232,11 @@ class TestWorkingCopy:
         assert isinstance(has_bfloat16("cpu"), bool)
 
     def test_without_units_there_is_no_copy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(victim_module, "has_bfloat16", lambda _: False)
+        monkeypatch.setattr(copy_module, "has_bfloat16", lambda _: False)
         assert not Victim(_model(), fast=True).approximate
 
     def test_the_copy_is_close_and_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(victim_module, "has_bfloat16", lambda _: True)
+        monkeypatch.setattr(copy_module, "has_bfloat16", lambda _: True)
         model = ToyModel(conv_module(seed=0).eval())
         x = torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(0))
         copy = Victim(model, fast=True)

@@ -299,7 +299,8 @@ def test_swaps_under_load_fail_no_request_and_mix_no_models(
 ) -> None:
     pool, stop = bench.gateway.pool, threading.Event()
     plane = bench.gateway.app.plane
-    from hauberk.faces.gateway.identity import Principal
+    from hauberk.access.principal import Principal
+    from hauberk.faces.gateway.entrance import Visit
     from hauberk.faces.gateway.tensors import Request, Tensor
 
     expected = {
@@ -314,7 +315,7 @@ def test_swaps_under_load_fail_no_request_and_mix_no_models(
         while not stop.is_set():
             try:
                 response = plane.infer(
-                    request, model="m", version=None, principal=Principal("a", "client"), started=0
+                    request, model="m", version=None, visit=Visit(Principal("a")), started=0
                 )
             except Exception as error:
                 wrong.append(repr(error))

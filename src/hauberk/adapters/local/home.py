@@ -47,9 +47,21 @@ class Home:
         create_file(home._token_file, secrets.token_urlsafe(32).encode())
         return home
 
+    @classmethod
+    def open(cls, folder: Path) -> Home:
+        """The home of a service that was set up.
+
+        Raises:
+            ConfigError: if none was.
+        """
+        home = cls(folder)
+        if not home.exists:
+            raise home._missing()
+        return home
+
     @property
     def exists(self) -> bool:
-        """Whether a service lives here."""
+        """Whether a service was set up here."""
         return self._token_file.is_file()
 
     @cached_property
@@ -122,11 +134,7 @@ class Home:
         """
         data = read_file(self._token_file, limit=_MAX_TOKEN)
         if data is None:
-            raise ConfigError(
-                "no service was set up here",
-                where=str(self.folder),
-                hint="`hauberk models register FILE` sets one up",
-            )
+            raise self._missing()
         return data.decode("ascii", "replace").strip()
 
     @property
@@ -141,3 +149,10 @@ class Home:
     @property
     def _token_file(self) -> Path:
         return self.folder / "operator.token"
+
+    def _missing(self) -> ConfigError:
+        return ConfigError(
+            "no service was set up here",
+            where=str(self.folder),
+            hint="`hauberk models register FILE` sets one up",
+        )

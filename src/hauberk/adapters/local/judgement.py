@@ -11,10 +11,12 @@ from hauberk.adapters.models import onnx
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.pgd import PGD
 from hauberk.attack.square import Square
+from hauberk.core.digest import digest_json
 from hauberk.evaluate.compare import compare
 from hauberk.evaluate.masking import masking
 from hauberk.evaluate.robustness import evaluate
 from hauberk.govern.policy import Policy
+from hauberk.govern.provenance import evaluation_statement
 from hauberk.govern.report import WORST
 
 if TYPE_CHECKING:
@@ -65,14 +67,18 @@ def judgement(shop: Shop, job: Job) -> dict[str, Any]:
     policy = Policy.from_gate(gate, eps=threat.eps)
     decision = policy.decide(evidence, at=shop.clock(), subject=candidate)
     at, figures, examples = shop.clock(), _figures(before, after), _examples(shop, before)
-    body = {"figures": figures, "examples": examples, "decision": decision.digest}
-    shop.ledger.append("decision", candidate, decision.body(), at=at, key=f"{job.id}:decision")
+    # What the ledger holds counts: killed after this line, the job has decided already.
+    kept = shop.ledger.append(
+        "decision", candidate, decision.body(), at=at, key=f"{job.id}:decision"
+    ).body
+    shop.attest(evaluation_statement(candidate, kept))
+    body = {"figures": figures, "examples": examples, "decision": digest_json(kept)}
     shop.ledger.append("evidence", candidate, body, at=at, key=f"{job.id}:figures")
     return {
-        "verdict": str(decision.verdict),
-        "policy": policy.digest,
-        "decision": decision.digest,
-        "evidence": list(decision.evidence),
+        "verdict": kept["verdict"],
+        "policy": kept["policy"],
+        "decision": digest_json(kept),
+        "evidence": list(kept["evidence"]),
         "reason": decision.summary,
         "figures": figures,
         "examples": examples,

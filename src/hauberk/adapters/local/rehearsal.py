@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
 import numpy as np
@@ -50,7 +50,7 @@ class Rehearsal:
     spec: Spec
     gateway: Program | None = None
     controller: Program | None = None
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -235,7 +235,7 @@ class Rehearsal:
         """Stop everything that was started."""
         self._stack.close()
 
-    def __enter__(self) -> Rehearsal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

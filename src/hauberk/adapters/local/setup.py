@@ -28,7 +28,9 @@ _JOB = "setup"
 
 def shop_of(home: Home, spec: Spec) -> Shop:
     """The shop of a state directory, on the wall clock."""
-    return Shop(spec=spec, store=home.store, ledger=home.ledger, clock=time.time)
+    return Shop(
+        spec=spec, store=home.store, ledger=home.ledger, clock=time.time, signer=home.signer
+    )
 
 
 def set_up(
@@ -71,6 +73,8 @@ def set_up(
     result = work.pair(shop, job, run=run)
     home.trust.sign(result["twin"], Release(role="twin"), shop.clock())
     routing = Routing(primary=primary, twin=result["twin"], calibration=result["calibration"])
+    body = msgspec.to_builtins(routing)
+    home.ledger.append("deployment", primary, body, at=shop.clock(), key=f"setup:{primary}")
     write_file(home.folder / "routing.json", msgspec.json.encode(routing))
     checkpoint.unlink(missing_ok=True)
     return routing

@@ -15,6 +15,7 @@ from hauberk.core.digest import short
 from hauberk.core.errors import HauberkError, UserError
 from hauberk.core.evidence import Verdict
 from hauberk.core.threat import ThreatModel
+from hauberk.govern import provenance
 from hauberk.govern.decision import evidence_body
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.data import Dataset
     from hauberk.core.evidence import Evidence
-    from hauberk.core.ports import Ledger, Store
+    from hauberk.core.ports import Ledger, Signer, Store
     from hauberk.core.spec import Spec
 
 Role = Literal["primary", "twin"]
@@ -33,12 +34,16 @@ _PROBE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """Spec, store, ledger and clock of one service; the clock gives seconds since the epoch."""
+    """Spec, store, ledger and clock of one service; the clock gives seconds since the epoch.
+
+    With a ``signer`` what is made here is attested (:mod:`hauberk.govern.provenance`).
+    """
 
     spec: Spec
     store: Store
     ledger: Ledger
     clock: Callable[[], float]
+    signer: Signer | None = None
 
     @cached_property
     def data(self) -> Dataset:
@@ -64,7 +69,7 @@ class Shop:
         """The trained model behind a served digest, with gradients.
 
         Raises:
-            UserError: if the ledger knows no weights of that digest.
+            UserError: if the ledger knows no weights of that digest, or they are of other data.
             Untrusted: if the weights were altered.
         """
         found = self.ledger.entries(kind="model", subject=digest)
@@ -72,7 +77,14 @@ class Shop:
             raise UserError(
                 f"no model {short(digest)} in the ledger", hint="`hauberk models` lists them"
             )
-        return weights.load(self.store.get(found[-1].body["weights"]))
+        body = found[-1].body
+        if body["dataset"] != self.data.digest:
+            raise UserError(
+                f"model {short(digest)} was made on {short(body['dataset'])}, not on "
+                f"{self.data.name} {short(self.data.digest)}",
+                hint="set data.source to the data that the model was registered with",
+            )
+        return weights.load(self.store.get(body["weights"]))
 
     def session(self, digest: str) -> Session:
         """The exported model of a digest, as it is served."""
@@ -91,6 +103,7 @@ class Shop:
         same = onnx.compare(module, exported, self.data.split("validation").x[:_PROBE])
         if same.verdict is not Verdict.PASS:
             raise HauberkError(same.message, where="export", hint="`hauberk rule HB-E007` explains")
+        self.enter_data()
         digest = self.store.put(exported)
         body = {
             "name": self.spec.model.name,
@@ -104,9 +117,29 @@ class Shop:
             "parent": parent,
             "origin": origin,
         }
-        self.ledger.append("model", digest, body, at=self.clock(), key=f"model:{digest}:{role}")
+        key = f"model:{digest}:{role}"
+        entry = self.ledger.append("model", digest, body, at=self.clock(), key=key)
+        self.attest(provenance.training_statement(digest, entry.body))
         self.enter([same])
         return digest
+
+    def enter_data(self) -> None:
+        """Enter and attest the dataset and its splits; again, it changes nothing."""
+        digest = self.data.digest
+        known = self.ledger.entries(kind="dataset", subject=digest)
+        body = (
+            known[-1].body
+            if known
+            else provenance.dataset_body(self.data, source=self.spec.data.source)
+        )
+        self.ledger.append("dataset", digest, body, at=self.clock(), key=f"dataset:{digest}")
+        self.attest(provenance.dataset_statement(digest, body))
+        self.attest(provenance.transform_statement(digest, body))
+
+    def attest(self, statement: dict[str, Any]) -> None:
+        """Sign a statement and enter it, where there is a signer."""
+        if self.signer is not None:
+            provenance.attest(self.ledger, self.signer, statement, at=self.clock())
 
     def enter(self, evidence: Iterable[Evidence], *, scope: str = "") -> None:
         """Append evidence to the ledger; within a ``scope`` each item only once."""

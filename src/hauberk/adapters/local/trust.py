@@ -9,8 +9,9 @@ import msgspec
 
 from hauberk.core.digest import check_digest, digest_json, short
 from hauberk.core.errors import Untrusted, UserError
-from hauberk.core.ports import Envelope
 from hauberk.govern.attest import Release, check_release, release, release_statement
+from hauberk.govern.provenance import envelope_of
+from hauberk.govern.provenance_family import bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ class Trust:
         refusal: Untrusted | None = None
         for entry in reversed(self.ledger.entries(kind="signature", subject=digest)):
             try:
-                return check_release(self.signer.verify(_envelope(entry)), digest)
+                return check_release(self.signer.verify(envelope_of(entry)), digest)
             except Untrusted as error:
                 refusal = refusal or error
         raise Untrusted(
@@ -100,14 +101,20 @@ class Trust:
             key=f"signature:{digest}:{self.signer.key_id}:{digest_json(lasting)}",
         )
 
-    def revoke(self, digest: str, reason: str, at: float) -> Entry:
-        """Enter that a digest is never to be used again; no signature undoes it."""
+    def revoke(self, digest: str, reason: str, at: float, *, descendants: bool = False) -> Entry:
+        """Enter that a digest is never to be used again; no signature undoes it.
+
+        With ``descendants`` all models that were made from it are refused as well, those of later
+        too; what was made from a revoked dataset is refused in any case.
+        """
+        body: dict[str, Any] = {"reason": reason[:1000]}
+        body |= {"descendants": True} if descendants else {}
         return self.ledger.append(
             "revocation",
             check_digest(digest),
-            {"reason": reason[:1000]},
+            body,
             at=at,
-            key=f"revocation:{digest}",
+            key=f"revocation:{digest}" + (":descendants" if descendants else ""),
         )
 
     def revoked(self, digest: str) -> bool:
@@ -115,15 +122,8 @@ class Trust:
         return bool(self.ledger.entries(kind="revocation", subject=check_digest(digest)))
 
     def _refuse_revoked(self, digest: str) -> None:
-        for entry in self.ledger.entries(kind="revocation", subject=digest):
+        if why := bar(self.ledger, digest):
             raise Untrusted(
-                f"HB-S003: {short(digest)} was revoked: {str(entry.body.get('reason', ''))[:200]}",
+                f"HB-S003: {short(digest)} {why}",
                 hint="serve another digest; a revocation is for good",
             )
-
-
-def _envelope(entry: Entry) -> Envelope:
-    try:
-        return msgspec.convert(entry.body.get("envelope"), Envelope, strict=True)
-    except msgspec.ValidationError:
-        raise Untrusted(f"HB-S002: ledger entry {entry.index} holds no envelope") from None

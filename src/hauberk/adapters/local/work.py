@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
-_SEEN, _MANY = 250_000, 10_000
+_SEEN, _MANY = 400_000, 10_000
 
 
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen

@@ -1,1 +1,1 @@
-"""Model files in and out: safetensors, torch.export and ONNX; never a pickle."""
+"""Model files in and out: safetensors and ONNX; never a pickle."""

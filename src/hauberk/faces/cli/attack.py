@@ -31,6 +31,11 @@ _TOKEN = "HAUBERK_TOKEN"  # noqa: S105 - the variable's name
 )
 @click.option("--rate", type=click.FloatRange(0, 10**5), default=0.0, help="Requests a second.")
 @click.option(
+    "--stealthy",
+    is_flag=True,
+    help="Stop at the first point that flips the label; otherwise press on to the highest loss.",
+)
+@click.option(
     "--log",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append each answer to this file as it comes, as JSON lines.",
@@ -62,7 +67,9 @@ def command(
     from hauberk.faces.cli import red_team
 
     if not endpoint:
-        return red_team.offline(red_team.craft(model, method, spec), output)
+        return red_team.offline(
+            red_team.craft(model, method, spec, stealthy=how["stealthy"]), output
+        )
     volley = red_team.Volley(
         url=endpoint,
         token=os.environ.get(_TOKEN, ""),

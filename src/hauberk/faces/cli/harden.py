@@ -23,6 +23,7 @@ _MAX_CHECKPOINT = 1 << 31
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--to",
+    "target",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
@@ -30,7 +31,7 @@ _MAX_CHECKPOINT = 1 << 31
 )
 @options.spec("data", "threat", "seed", "harden.method", "harden.epochs", "model.architecture")
 @options.output("table", "json")
-def command(*, model: Path | None, to: Path, spec: Spec, output: Output) -> int:
+def command(*, model: Path | None, target: Path, spec: Spec, output: Output) -> int:
     """Train MODEL on against the threat; without MODEL, train a new one.
 
     MODEL is a safetensors file that declares its architecture. Interrupted or killed, the same
@@ -61,7 +62,7 @@ def command(*, model: Path | None, to: Path, spec: Spec, output: Output) -> int:
             f"the model takes {declared.params['in_shape']}, the data is {list(data.shape)}",
             where=str(model),
         )
-    checkpoint = to.with_suffix(".checkpoint.npz")
+    checkpoint = target.with_suffix(".checkpoint.npz")
     resume = read_file(checkpoint, limit=_MAX_CHECKPOINT)
     began = time.monotonic()
     with output.progress(f"hardening by {spec.harden.method}") as advance:
@@ -86,11 +87,11 @@ def command(*, model: Path | None, to: Path, spec: Spec, output: Output) -> int:
         )
     exported = onnx.export(trained, data.shape)
     kept = weights.save(TorchModel(trained, data.bounds, declared))
-    write_file(to.with_suffix(".onnx"), exported, mode=0o644)
-    write_file(to, kept, mode=0o644)
+    write_file(target.with_suffix(".onnx"), exported, mode=0o644)
+    write_file(target, kept, mode=0o644)
     checkpoint.unlink(missing_ok=True)
     facts = {
-        "weights": str(to),
+        "weights": str(target),
         "weights_digest": digest_bytes(kept),
         "onnx_digest": digest_bytes(exported),
         "resumed": resume is not None,

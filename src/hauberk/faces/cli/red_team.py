@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from hauberk.adapters.http.traffic import Shot
     from hauberk.core.data import Dataset
@@ -49,6 +50,7 @@ class Volley:
     requests: int
     share: float
     rate: float
+    stealthy: bool
     log: Path | None
 
 
@@ -75,8 +77,20 @@ class Crafted:
                 yield Aim(x=x, truth=int(self.data.y[i]), kind=kind)
 
 
-def craft(source: Path, attack: str, spec: Spec) -> Crafted:
+@dataclass(frozen=True, kw_only=True)
+class Pressed(Classification):
+    """As classification, but nothing counts as fallen: an attack goes on to its last step."""
+
+    def correct(self, out: Tensor, y: Tensor, /) -> Tensor:
+        """True for each, ``(batch,)``."""
+        return torch.ones(len(y), dtype=torch.bool, device=out.device)
+
+
+def craft(source: Path, attack: str, spec: Spec, *, stealthy: bool = False) -> Crafted:
     """Attack the test split on the model in a file.
+
+    ``stealthy`` stops at the first point that flips the label, near the boundary; otherwise the
+    point of highest loss is taken.
 
     Raises:
         UnknownNameError: if there is no such attack.
@@ -90,7 +104,7 @@ def craft(source: Path, attack: str, spec: Spec) -> Crafted:
         model,
         Batch(torch.from_numpy(data.x), torch.from_numpy(data.y), np.arange(len(data))),
         threat,
-        task=Classification(),
+        task=Classification() if stealthy else Pressed(),
         rng=np.random.default_rng(spec.harden.seed),
     )
     return Crafted(
@@ -118,7 +132,8 @@ def online(source: Path, attack: str, spec: Spec, volley: Volley, output: Output
             at=time.time(),
             host=urlsplit(volley.url).hostname,
         )
-        aims = islice(craft(source, attack, spec).aims(volley.share), volley.requests)
+        crafted = craft(source, attack, spec, stealthy=volley.stealthy)
+        aims = islice(crafted.aims(volley.share), volley.requests)
         shots = fire(client, aims, rate=volley.rate or None, name=attack)
         tally = Tally()
         with output.progress(f"{attack} requests", volley.requests) as advance:

@@ -52,9 +52,9 @@ def command(*, folder: Path, spec: Spec, state: Path) -> int:
 
 def _work(job: Any, folder: Path, spec: Spec, home: Any) -> dict[str, Any]:
     from hauberk.adapters.local import work
-    from hauberk.adapters.local.shop import Shop
+    from hauberk.adapters.local.setup import shop_of
 
-    shop = Shop(spec=spec, store=home.store, ledger=home.ledger, clock=time.time)
+    shop = shop_of(home, spec)
     began = time.monotonic()
     if job.kind == "judge":
         result = work.judge(shop, job)

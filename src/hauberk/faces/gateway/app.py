@@ -1,7 +1,8 @@
 """The HTTP face of the data plane: a bare ASGI application.
 
-Open to all: ``/v2/health/live`` and ``/v2/health/ready``. To clients: ``/v2`` and
-``/v2/models/…``. To operators: all of these and :mod:`hauberk.faces.gateway.control`.
+Open to all: ``/v2/health/live`` and ``/v2/health/ready``. By policy: ``/v2`` and ``/v2/models/…``,
+``/v1/models/…``, the repository (:mod:`hauberk.faces.gateway.repository`) and, for operators,
+:mod:`hauberk.faces.gateway.control`.
 """
 
 from __future__ import annotations
@@ -12,31 +13,37 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway import codec_binary, codec_json
+from hauberk.faces.gateway import codec_binary, codec_json, codec_v1, repository
 from hauberk.faces.gateway.body import Gone, Headers, check_type
 from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, split
-from hauberk.faces.gateway.faults import Fault, Missing, NotNow, TooLarge
+from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from hauberk.access.principal import Action
     from hauberk.faces.gateway.body import Receive
     from hauberk.faces.gateway.control import Control
     from hauberk.faces.gateway.dataplane import DataPlane
-    from hauberk.faces.gateway.identity import Clients, Principal
+    from hauberk.faces.gateway.entrance import Entrance, Visit
+    from hauberk.faces.gateway.sealing import Sealing
     from hauberk.faces.gateway.tensors import Request
 
     Scope = MutableMapping[str, Any]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_PREDICT = ":predict"
+
 
 @dataclass(frozen=True)
 class App:
-    """An ASGI application over one data plane and its control."""
+    """An ASGI application over one data plane and its control; ``sealing`` None seals nothing."""
 
     plane: DataPlane
     control: Control
-    clients: Clients
+    entrance: Entrance
+    sealing: Sealing | None = None
+    payloads: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other kinds of scope are not served."""
@@ -48,15 +55,18 @@ class App:
             headers=Headers(scope["headers"]),
             receive=receive,
             started=time.perf_counter(),
+            certificate=scope.get("state", {}).get("certificate"),
         )
         try:
             answer = await self._answer(call)
         except Gone:
             return
-        if call.path[-1:] == ("infer",):
-            meters = self.control.meters
-            meters.requests.labels(answer.status.value, answer.route).inc()
-            meters.seconds.observe(time.perf_counter() - call.started)
+        if call.action == "infer":
+            self.control.meters.answered(
+                answer.status.value, answer.route, time.perf_counter() - call.started
+            )
+        if self.sealing is not None and call.principal is not None:
+            self.sealing.put(call.fact(answer, payload=self.payloads))
         for message in answer.messages():
             await send(message)
 
@@ -67,6 +77,8 @@ class App:
         except Gone:
             raise
         except Fault as fault:
+            if isinstance(fault, Forbidden):
+                call.policy = fault.policy
             self._note(call, fault.status, str(fault))
             return await call.settle(fault)
         except Exception as error:  # a client is never shown a traceback
@@ -78,16 +90,37 @@ class App:
             raise TooLarge("the headers are too long")
         if call.path[:2] == ("v2", "health"):
             return self._health(call)
-        principal = self.clients.identify(call.headers.one(b"authorization"))
+        call.principal = await self.entrance.identify(
+            call.headers.one(b"authorization"), call.certificate
+        )
+        return await self._route(call)
+
+    async def _route(self, call: Call) -> Answer:
         match call.path:
-            case ("v2",):
+            case ("v2",) | ("v1", "models"):
                 call.only("GET")
-                return Answer.of(self.plane.server())
+                self._permit(call, "read", self.plane.name)
+                first = call.path[0] == "v1"
+                return Answer.of({"models": [self.plane.name]} if first else self.plane.server())
             case ("v2", "models", model, "versions", version, *rest):
-                return await self._model(call, principal, (model, version), rest)
+                return await self._model(call, (model, version), rest)
             case ("v2", "models", model, *rest):
-                return await self._model(call, principal, (model, None), rest)
-        return await self.control.answer(call, principal)
+                return await self._model(call, (model, None), rest)
+            case ("v2", "repository", *rest):
+                return await self._repository(call, rest)
+            case ("v1", "models", name):
+                return await self._first(call, name)
+        call.action, call.model = "control", self.plane.name
+        assert call.principal is not None
+        return await self.control.answer(call, call.principal)
+
+    def _permit(self, call: Call, action: Action, model: str) -> Visit:
+        """Hold the call against the policy; the record of the call says what it was."""
+        assert call.principal is not None
+        call.action, call.model = action, model
+        visit = self.entrance.permit(call.principal, action, model)
+        call.policy = visit.policy
+        return visit
 
     def _health(self, call: Call) -> Answer:
         match call.path[2:]:
@@ -101,46 +134,102 @@ class App:
                 return Answer.of({"ready": True})
         raise Missing("no such path")
 
-    async def _model(
-        self, call: Call, principal: Principal, target: tuple[str, str | None], rest: list[str]
-    ) -> Answer:
+    async def _model(self, call: Call, target: tuple[str, str | None], rest: list[str]) -> Answer:
         match rest:
             case []:
                 call.only("GET")
+                self._permit(call, "read", target[0])
                 return Answer.of(self.plane.metadata(*target))
             case ["ready"]:
                 call.only("GET")
+                self._permit(call, "read", target[0])
                 self.plane.ready(*target)
                 return Answer.of({"name": target[0], "ready": True})
             case ["infer"]:
                 call.only("POST")
-                return await self._infer(call, principal, target)
+                return await self._infer(call, target, self._compute)
+        raise Missing("no such path")
+
+    async def _first(self, call: Call, name: str) -> Answer:
+        """The V1 protocol's model and its prediction."""
+        if name.endswith(_PREDICT):
+            call.only("POST")
+            target = (name.removesuffix(_PREDICT), None)
+            return await self._infer(call, target, self._predict)
+        call.only("GET")
+        self._permit(call, "read", name)
+        self.plane.ready(name)
+        return Answer.of({"name": name, "ready": True})
+
+    async def _repository(self, call: Call, rest: list[str]) -> Answer:
+        call.only("POST")
+        match rest:
+            case ["index"]:
+                self._permit(call, "read", self.plane.name)
+                await call.body(limit=self.control.limits.control_bytes, seconds=5.0)
+                return Answer.of(repository.index(self.plane))
+            case ["models", model, ("load" | "unload") as verb]:
+                self._permit(call, "load", model)
+                await call.body(limit=self.control.limits.control_bytes, seconds=5.0)
+                return Answer.of(await repository.change(self.plane, model, verb))
         raise Missing("no such path")
 
     async def _infer(
-        self, call: Call, principal: Principal, target: tuple[str, str | None]
+        self,
+        call: Call,
+        target: tuple[str, str | None],
+        compute: Callable[[Call, Visit, tuple[str, str | None], memoryview], Answer],
     ) -> Answer:
+        visit = self._permit(call, "infer", target[0])
         check_type(call.headers)
         limits = self.control.limits
         body = await call.body(limit=limits.body_bytes, seconds=limits.body_seconds)
-        with self.control.meters.in_flight.track_inprogress():
-            work = partial(self._compute, call, principal, target, body)
-            return await self.control.workers.run(work)
+        call.content = body
+        work = partial(self._charged, call, visit, target, compute)
+        self.control.meters.flying += 1
+        try:
+            return await self.control.workers.run(work, small=len(body) <= limits.inline_bytes)
+        finally:
+            self.control.meters.flying -= 1
+
+    def _charged(
+        self,
+        call: Call,
+        visit: Visit,
+        target: tuple[str, str | None],
+        compute: Callable[[Call, Visit, tuple[str, str | None], memoryview], Answer],
+    ) -> Answer:
+        """On a worker, since quotas and large tensors take their time."""
+        assert call.content is not None
+        if not self.entrance.rules.any:
+            return compute(call, visit, target, call.content)
+        self.entrance.charge_arrival(visit.principal, target[0], len(call.content))
+        with self.entrance.seat(visit.principal, target[0]):
+            return compute(call, visit, target, call.content)
 
     def _compute(
-        self, call: Call, principal: Principal, target: tuple[str, str | None], body: memoryview
+        self, call: Call, visit: Visit, target: tuple[str, str | None], body: memoryview
     ) -> Answer:
-        """Decode, infer, encode: on a worker, since large tensors take their time."""
+        """Decode, infer, encode."""
         request = _decode(body, call.headers.one(codec_binary.HEADER))
         response = self.plane.infer(
-            request, model=target[0], version=target[1], principal=principal, started=call.started
+            request, model=target[0], version=target[1], visit=visit, started=call.started
         )
         encoded, length = codec_binary.write(response, request)
-        route = str(response.parameters["hauberk_route"])
         if length is None:
-            return Answer(encoded, route=route)
+            return Answer(encoded, told=response)
         mark = (codec_binary.HEADER, str(length).encode())
-        return Answer(encoded, kind=OCTETS, headers=(mark,), route=route)
+        return Answer(encoded, kind=OCTETS, headers=(mark,), told=response)
+
+    def _predict(
+        self, call: Call, visit: Visit, target: tuple[str, str | None], body: memoryview
+    ) -> Answer:
+        """The same for the V1 protocol."""
+        request = codec_v1.read(body)
+        response = self.plane.infer(
+            request, model=target[0], version=target[1], visit=visit, started=call.started
+        )
+        return Answer(codec_v1.write(response), told=response)
 
     def _note(self, call: Call, status: HTTPStatus, why: str) -> None:
         self.control.log.write(

@@ -91,7 +91,7 @@ def parse_tensor(head: InputHead, *, where: str) -> NDArray[Any]:
         raise BadRequest("the data is neither flat nor nested as the shape says", where=where)
     try:
         with np.errstate(over="ignore"):  # a value beyond the type's range becomes infinite
-            data = np.array(_data_decoder(dtype.kind, depth).decode(text), dtype=dtype)
+            data = np.array(data_decoder(dtype.kind, depth).decode(text), dtype=dtype)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"data: {_reason(error)}", where=where) from None
     except (ValueError, OverflowError):
@@ -175,7 +175,8 @@ def encode(value: Any) -> bytes:
 
 
 @cache
-def _data_decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+def data_decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+    """A decoder of numbers of a numpy kind, nested ``depth`` lists deep."""
     shape: Any = {"b": bool, "f": float}.get(kind, int)
     for _ in range(depth):
         shape = list[shape]

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from hauberk.adapters.local.log_home import sealed_log
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError
 from hauberk.core.model import Bounds
 from hauberk.faces.gateway.app import App
+from hauberk.faces.gateway.cleaning import cleaner
 from hauberk.faces.gateway.control import Control
 from hauberk.faces.gateway.dataplane import DataPlane
 from hauberk.faces.gateway.limits import Limits
@@ -23,6 +25,8 @@ from hauberk.faces.gateway.logs import Log
 from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
+from hauberk.faces.gateway.reception import Reception, receive
+from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
 from hauberk.faces.gateway.tap import Tap
 from hauberk.faces.gateway.workers import Workers
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.tap import RecordSink
 
 
+_INLINE_SECONDS = 0.002
+
+
 @dataclass(frozen=True)
 class Gateway:
     """One gateway, ready to be run: the application and what lives as long as it does."""
@@ -51,6 +58,8 @@ class Gateway:
     pool: Pool
     log: Log
     limits: Limits
+    reception: Reception
+    sealing: Sealing | None = None
 
 
 def local_world(home: Home) -> World:
@@ -97,10 +106,17 @@ def compose(
         failed=lambda why: report(part="tap", why=why),
     )
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
-    workers = Workers(threads=limits.threads, queue=limits.queue)
+    reception = receive(spec, state=state, keys=clients)
+    # Counts that are kept elsewhere may make a request wait: then never on the event loop.
+    inline = 0.0 if spec.quota.backend != "memory" else _INLINE_SECONDS
+    workers = Workers(threads=limits.threads, queue=limits.queue, inline_seconds=inline)
 
-    def tell(told: Sequence[Record], flagged: dict[int, NDArray[np.float32]]) -> None:
-        tap.put(told, flagged)
+    def tell(
+        told: Sequence[Record],
+        flagged: dict[int, NDArray[np.float32]],
+        x: NDArray[np.float32] | None = None,
+    ) -> None:
+        tap.put(told, flagged, x)
         meters.told(told)
 
     plane = DataPlane(
@@ -111,6 +127,7 @@ def compose(
         flag_p=spec.detect.flag_p,
         key=secrets.token_bytes(32),
         consent=spec.serve.consent,
+        clean=cleaner(spec.serve.sanitise),
     )
     control = Control(
         name=spec.model.name,
@@ -120,5 +137,17 @@ def compose(
         meters=meters,
         log=log,
         limits=limits,
+        entrance=reception.entrance,
     )
-    return Gateway(App(plane, control, clients), tap, workers, pool, log, limits)
+    sealing = None
+    if spec.seal.keep != "off":
+        sealing = Sealing(
+            sealed_log(state),
+            capacity=spec.seal.queue,
+            seconds=spec.seal.commit_seconds,
+            dropped=meters.unsealed.inc,
+            failed=lambda why: report(part="seal", why=why),
+        )
+    payloads = spec.seal.keep == "payloads"
+    app = App(plane, control, reception.entrance, sealing, payloads)
+    return Gateway(app, tap, workers, pool, log, limits, reception, sealing)

@@ -15,8 +15,9 @@ from hauberk.faces.gateway.meters import CONTENT_TYPE
 from hauberk.faces.gateway.pool import read_routing
 
 if TYPE_CHECKING:
+    from hauberk.access.principal import Principal
+    from hauberk.faces.gateway.entrance import Entrance
     from hauberk.faces.gateway.exchange import Call
-    from hauberk.faces.gateway.identity import Principal
     from hauberk.faces.gateway.limits import Limits
     from hauberk.faces.gateway.logs import Log
     from hauberk.faces.gateway.meters import Meters
@@ -44,6 +45,7 @@ class Control:
     meters: Meters
     log: Log
     limits: Limits
+    entrance: Entrance
     draining: bool = False
 
     @property
@@ -55,13 +57,13 @@ class Control:
         """Answer a call to one of the three paths.
 
         Raises:
-            Forbidden: if the principal is no operator.
+            Forbidden: if the policy does not let the principal control the gateway.
             Missing: if it is another path, or no routing is in force yet.
             Fault: as :meth:`Call.body`, :func:`read_routing` and :meth:`Pool.arrange` say.
         """
         if call.path not in PATHS:
             raise Missing("no such path")
-        principal.need("operator")
+        call.policy = self.entrance.permit(principal, "control", self.name).policy
         if call.path == METRICS:
             call.only("GET")
             return self._metrics()

@@ -14,8 +14,8 @@ from hauberk import __version__
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError, HauberkError
 from hauberk.core.record import Record
+from hauberk.faces.gateway.cleaning import as_it_came
 from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow
-from hauberk.faces.gateway.screen import drift_features
 from hauberk.faces.gateway.tensors import Response, Tensor
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hauberk.core.record import Outcome, Route
-    from hauberk.faces.gateway.identity import Principal
+    from hauberk.faces.gateway.cleaning import Cleaner
+    from hauberk.faces.gateway.entrance import Visit
     from hauberk.faces.gateway.lineup import Lineup
     from hauberk.faces.gateway.pool import Pool
     from hauberk.faces.gateway.screen import Suspicion
@@ -42,9 +43,16 @@ class Sink(Protocol):
     """Takes what is told about answered rows; must not block."""
 
     def __call__(
-        self, records: Sequence[Record], flagged: dict[int, NDArray[np.float32]], /
+        self,
+        records: Sequence[Record],
+        flagged: dict[int, NDArray[np.float32]],
+        x: NDArray[np.float32] | None = None,
+        /,
     ) -> None:
-        """Records of one request, and by position the inputs of those that were flagged."""
+        """Records of one request, and by position the inputs of those that were flagged.
+
+        ``x`` are the inputs of the last of the records, whose drift statistics are still to come.
+        """
 
 
 @dataclass
@@ -85,6 +93,7 @@ class DataPlane:
     flag_p: float = 0.05
     key: bytes = b""
     consent: str = ""
+    clean: Cleaner = as_it_came
     clock: Callable[[], float] = time.time
 
     def server(self) -> dict[str, Any]:
@@ -140,7 +149,7 @@ class DataPlane:
         *,
         model: str,
         version: str | None,
-        principal: Principal,
+        visit: Visit,
         started: float,
     ) -> Response:
         """Answer one request; ``started`` is when it arrived, by ``time.perf_counter``.
@@ -149,10 +158,13 @@ class DataPlane:
             Missing: if there is no such model or version.
             BadRequest: if the tensors are not what the model takes.
             NotNow: if no model may answer now.
+            TooMany: if the quota does not cover the rows.
             Fault: if the model failed.
         """
         lineup = self._lineup(model, version)
         x = _check(request, lineup)
+        visit.rows(len(x))
+        x = self.clean(x, lineup.primary.schema.bounds)
         name = request.id or uuid4().hex
         round_ = _Round(x, self.failed)
         route, answerer, logits, refusals = self._answer(lineup, round_, name)
@@ -166,7 +178,8 @@ class DataPlane:
                 id=name if len(x) == 1 else f"{name}/{row}",
                 seq=0,
                 at=self.clock(),
-                principal=principal.name,
+                principal=visit.principal.name,
+                policy=visit.policy,
                 digest=answerer.digest,
                 route=route,
                 outcome=outcomes[row],
@@ -175,13 +188,13 @@ class DataPlane:
                 score=None if suspicion is None else float(suspicion.score[row]),
                 p_value=None if suspicion is None else float(suspicion.p[row]),
                 p_benign=None if suspicion is None else float(suspicion.p_benign[row]),
-                features=tuple(statistics),
                 latency_ms=(time.perf_counter() - started) * 1e3,
             )
-            for row, statistics in enumerate(drift_features(x))
+            for row in range(len(x))
         ]
         flagged = {row: x[row].copy() for row, how in enumerate(outcomes) if how != "pass"}
-        self.tell([*refusals, *records], {len(refusals) + row: x_ for row, x_ in flagged.items()})
+        told = {len(refusals) + row: x_ for row, x_ in flagged.items()}
+        self.tell([*refusals, *records], told, x)
 
         abstained = np.array([how == "abstain" for how in outcomes])
         worst = max(outcomes, key=("pass", "flag", "abstain").index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 from hauberk.faces.gateway.body import pass_over, read_body
 from hauberk.faces.gateway.codec_json import encode
 from hauberk.faces.gateway.faults import TooSlow, WrongMethod
+from hauberk.faces.gateway.sealing import Fact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hauberk.access.principal import Principal
     from hauberk.faces.gateway.body import Headers, Receive
     from hauberk.faces.gateway.faults import Fault
+    from hauberk.faces.gateway.tensors import Response
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -22,13 +28,22 @@ _PASS_BYTES, _PASS_SECONDS = 32 * 2**20, 2.0
 
 @dataclass(kw_only=True)
 class Call:
-    """One HTTP request, its body still to be read; ``started`` is by ``time.perf_counter``."""
+    """One HTTP request, its body still to be read; ``started`` is by ``time.perf_counter``.
+
+    What is found out about it on its way is noted here: who asks, for what, and by which policy.
+    """
 
     method: str
     path: tuple[str, ...]
     headers: Headers
     receive: Receive
     started: float
+    certificate: Mapping[str, Any] | None = None
+    principal: Principal | None = None
+    action: str = ""
+    model: str = ""
+    policy: str = ""
+    content: memoryview | None = None
     _read: bool = False
 
     def only(self, *methods: str) -> None:
@@ -46,6 +61,28 @@ class Call:
         self._read = True
         return memoryview(data)
 
+    def fact(self, answer: Answer, *, payload: bool) -> Fact:
+        """What the sealed log keeps of it, once its principal is known."""
+        assert self.principal is not None
+        told = answer.told
+        facts = {} if told is None else told.parameters
+        bodies = (self.content, answer.body) if payload and self.content is not None else None
+        return Fact(
+            at=time.time(),
+            tenant=self.principal.tenant,
+            principal=self.principal.name,
+            action=self.action or "none",
+            model=self.model,
+            policy=self.policy,
+            code=answer.status.value,
+            id="" if told is None else told.id,
+            outcome=str(facts.get("hauberk_outcome", "")),
+            route=str(facts.get("hauberk_route", "")),
+            digest=str(facts.get("hauberk_digest", "")),
+            latency_ms=(time.perf_counter() - self.started) * 1e3,
+            payload=bodies,
+        )
+
     async def settle(self, fault: Fault) -> Answer:
         """The answer to a fault, once what is left of the body is out of the way."""
         over = self._read or not self.headers.announce_body
@@ -56,13 +93,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back; ``route`` says who answered an inference."""
+    """What goes back; ``told`` is the response of the data plane within it."""
 
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
     kind: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    route: str = "none"
+    told: Response | None = None
+
+    @property
+    def route(self) -> str:
+        """Who answered an inference."""
+        return "none" if self.told is None else str(self.told.parameters["hauberk_route"])
 
     @classmethod
     def of(cls, value: Any) -> Answer:

@@ -5,18 +5,20 @@
     Fault                 500   the model failed
     ├── BadRequest        400   the body or a header is at fault
     ├── Unauthenticated   401   no token that we know
-    ├── Forbidden         403   the token's role does not allow it
+    ├── Forbidden         403   the policy does not allow it
     ├── Missing           404   no such path, model or version
     ├── WrongMethod       405   the path exists, the method does not
     ├── TooSlow           408   the body did not arrive in time
     ├── Conflict          409   a digest that may not be served
     ├── TooLarge          413   more bytes than the limit
     ├── WrongType         415   a content type or encoding that is not read
+    ├── TooMany           429   over a quota; try again later
     └── NotNow            503   not ready, draining or full; try again
 """
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -51,9 +53,13 @@ class Unauthenticated(Fault):
 
 
 class Forbidden(Fault):
-    """The client's role does not allow it."""
+    """The policy does not allow it; ``policy`` is the id of the one that said so."""
 
     status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, what: str, *, policy: str = "") -> None:
+        super().__init__(what)
+        self.policy = policy
 
 
 class Missing(Fault):
@@ -98,6 +104,22 @@ class WrongType(Fault):
     """A content type or encoding that is not read."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class TooMany(Fault):
+    """Over a quota; ``wait`` are the seconds after which it may pass, None if it never will."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, what: str, *, wait: float | None) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        # What never passes gets a day, so that a client which repeats it does so rarely.
+        seconds = 86400 if self.wait is None else max(1, math.ceil(self.wait))
+        return ((b"retry-after", str(seconds).encode()),)
 
 
 class NotNow(Fault):

@@ -1,75 +1,72 @@
-"""Who asks: bearer tokens, known only by their digests."""
+"""Who asks: the proof that a request carries, held against the keys, the issuer and the domain."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from hauberk.core.errors import ConfigError
-from hauberk.faces.gateway.faults import Forbidden, Unauthenticated
+from hauberk.access.keys import ApiKeys
+from hauberk.access.principal import Principal
+from hauberk.access.refusal import Stranger, UnknownKey
+from hauberk.access.tokens import FORM
+from hauberk.faces.gateway.faults import Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from hauberk.access.certificate import Certificates
+    from hauberk.access.tokens import Tokens
     from hauberk.core.spec import ClientSpec
 
-Role = Literal["client", "operator"]
-_BEARER = re.compile(rb"(?i:bearer) +([\x21-\x7e]{1,512}) *\Z")
+__all__ = ["Clients", "Principal", "Proofs"]
+
+_BEARER = re.compile(rb"(?i:bearer) +([\x21-\x7e]{1,16384}) *\Z")
+_LONGEST_KEY = 512
 
 
-@dataclass(frozen=True)
-class Principal:
-    """A known client and its role; an operator may do all that a client may."""
-
-    name: str
-    role: Role
-
-    def need(self, role: Role) -> None:
-        """Refuse unless the role suffices.
-
-        Raises:
-            Forbidden: if it does not.
-        """
-        if role == "operator" and self.role != "operator":
-            raise Forbidden("this token's role does not allow it")
-
-
-class Clients:
-    """The known tokens. A lookup compares with every one of them, in the same time for each.
-
-    Raises:
-        ConfigError: if two clients share a name or a token.
-    """
+class Clients(ApiKeys):
+    """The clients of ``serve.clients``; raises as :class:`ApiKeys` does."""
 
     def __init__(self, specs: Sequence[ClientSpec]) -> None:
-        for kind in ("name", "token_sha256"):
-            if len({getattr(spec, kind) for spec in specs}) < len(specs):
-                raise ConfigError(f"two clients have the same {kind}", where="serve.clients")
-        self._known = tuple(
-            (bytes.fromhex(spec.token_sha256.removeprefix("sha256:")), spec.name, spec.role)
-            for spec in specs
-        )
+        super().__init__(specs)
+        self.count = len(specs)
 
-    def __len__(self) -> int:
-        return len(self._known)
 
-    def identify(self, authorization: bytes | None) -> Principal:
-        """The client of an ``Authorization`` header.
+@dataclass
+class Proofs:
+    """Every proof that is accepted. A bearer token goes before the connection's certificate."""
+
+    keys: ApiKeys
+    tokens: Tokens | None = None
+    certificates: Certificates | None = None
+    revoked: frozenset[str] = frozenset()
+    clock: Callable[[], float] = field(default=time.time)
+
+    def identify(
+        self, authorization: bytes | None, certificate: Mapping[str, Any] | None = None
+    ) -> Principal:
+        """The principal of an ``Authorization`` header, or of a verified certificate.
 
         Raises:
-            Unauthenticated: if there is no bearer token, or none that is known.
+            UnknownKey: if a token names a key that is not known yet.
+            Unauthenticated: if there is no proof, or none that is accepted.
         """
-        match = _BEARER.match(authorization or b"")
-        if not match:
-            raise Unauthenticated("a bearer token is needed")
-        given = hashlib.sha256(match[1]).digest()
-        found: Principal | None = None
-        for digest, name, role in self._known:
-            if hmac.compare_digest(digest, given):
-                found = Principal(name, role)
-        if found is None:
-            raise Unauthenticated("the token is not known")
-        return found
+        at = self.clock()
+        try:
+            if authorization is None and certificate and self.certificates:
+                return self.certificates.identify(certificate)
+            match = _BEARER.match(authorization or b"")
+            if not match:
+                raise Unauthenticated("a bearer token is needed")
+            token = match[1]
+            if self.tokens and FORM.match(token):
+                return self.tokens.identify(token, at=at)
+            if len(token) > _LONGEST_KEY:
+                raise Unauthenticated("the token is not known")
+            return self.keys.identify(token, at=at, revoked=self.revoked)
+        except UnknownKey:
+            raise
+        except Stranger as error:
+            raise Unauthenticated(error.what) from None

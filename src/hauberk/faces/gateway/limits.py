@@ -20,7 +20,8 @@ class Limits:
 
     ``body_bytes`` bounds a request, compressed bodies are refused; ``header_bytes`` its headers.
     ``header_seconds`` and ``body_seconds`` bound how long either may take to arrive. ``threads``
-    models run at once, ``queue`` requests wait for them, ``connections`` are open.
+    models run at once, ``queue`` requests wait for them, ``connections`` are open. Up to
+    ``inline_bytes`` a request may be answered on the event loop where models are quick.
     """
 
     body_bytes: int = 16 * 2**20
@@ -32,6 +33,7 @@ class Limits:
     threads: int = max(1, min(4, os.cpu_count() or 1))
     queue: int = 128
     connections: int = 1024
+    inline_bytes: int = 16 * 2**10
 
     @classmethod
     def of(cls, spec: ServeSpec) -> Limits:

@@ -44,6 +44,11 @@ class Meters:
             registry=own,
         )
         self.in_flight = Gauge("hauberk_in_flight", "Requests being answered.", registry=own)
+        self.flying = 0
+        self.unsealed = Counter(
+            "hauberk_seal_dropped", "Requests that the sealed log misses.", registry=own
+        )
+        self._children: dict[tuple[int, str], Counter] = {}
         self.dropped = Counter(
             "hauberk_tap_dropped", "Records that the monitors miss.", registry=own
         )
@@ -55,6 +60,15 @@ class Meters:
             ("part", "digest", "mode"),
             registry=own,
         )
+
+    def answered(self, code: int, route: str, seconds: float) -> None:
+        """Count one inference request; the routes and codes are few, so each is looked up once."""
+        key = (code, route)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self.requests.labels(str(code), route)
+        child.inc()
+        self.seconds.observe(seconds)
 
     def told(self, records: Sequence[Record]) -> None:
         """Count the rows of one request."""
@@ -72,4 +86,5 @@ class Meters:
 
     def page(self) -> bytes:
         """All of them in Prometheus's text format."""
+        self.in_flight.set(self.flying)
         return generate_latest(self._registry)

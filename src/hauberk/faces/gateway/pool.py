@@ -102,6 +102,11 @@ class Pool:
         check_routing(routing)
         return self._swap(routing, keep=True)
 
+    def unload(self) -> None:
+        """Serve nothing until :meth:`restore` or :meth:`arrange`; the routing stays written."""
+        with self._lock:
+            self._lineup, self._reason = None, "unloaded by an operator"
+
     def recheck(self) -> dict[str, str]:
         """Verify again what is in force; returns what is withheld, by digest, with the reason.
 

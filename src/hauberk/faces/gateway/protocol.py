@@ -28,6 +28,10 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # The certificate that TLS has verified goes with each request of the connection.
+        certificate = transport.get_extra_info("peercert")
+        if certificate:
+            self.app_state = {**self.app_state, "certificate": certificate}
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:

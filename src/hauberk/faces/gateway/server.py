@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hauberk.core.spec import Spec
+    from hauberk.core.spec import AccessSpec, Spec
     from hauberk.faces.gateway.compose import Gateway
 
 _RECHECK_SECONDS = 2.0
@@ -63,6 +64,8 @@ def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> No
     logger.addHandler(relay)
     logger.propagate = False
     retract(state)
+    if gateway.sealing is not None:
+        gateway.sealing.start()
     gateway.tap.start()
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -71,6 +74,8 @@ def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> No
         retract(state)
         gateway.workers.close()
         gateway.tap.close(spec.serve.drain_seconds)
+        if gateway.sealing is not None:
+            gateway.sealing.close(spec.serve.drain_seconds)
         gateway.log.write("stopped", last_seq=gateway.tap.last_seq)
         logger.removeHandler(relay)
 
@@ -90,7 +95,21 @@ def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
         limit_concurrency=gateway.limits.connections,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(spec.serve.drain_seconds)),
+        **_tls(spec.access),
     )
+
+
+def _tls(access: AccessSpec) -> dict[str, Any]:
+    """TLS as uvicorn takes it; with a client authority, a certificate may be shown."""
+    if not access.tls_cert:
+        return {}
+    asked = ssl.CERT_OPTIONAL if access.tls_client_ca else ssl.CERT_NONE
+    return {
+        "ssl_certfile": access.tls_cert,
+        "ssl_keyfile": access.tls_key or None,
+        "ssl_ca_certs": access.tls_client_ca or None,
+        "ssl_cert_reqs": asked,
+    }
 
 
 class _Server(uvicorn.Server):
@@ -141,12 +160,29 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
     if gateway.pool.obstacle:
         gateway.log.write("not ready", why=gateway.pool.obstacle)
     watch = asyncio.create_task(_watch(gateway))
+    rpc = await _rpc(server)
     try:
         await server.serve(sockets=[sock])
     finally:
+        if rpc is not None:
+            await rpc.stop(server.config.timeout_graceful_shutdown)
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+
+
+async def _rpc(server: _Server) -> Any:
+    """The gRPC server, if one is wanted."""
+    gateway, spec = server._gateway, server._spec  # noqa: SLF001 - of this file
+    if spec.serve.grpc_port is None:
+        return None
+    from hauberk.faces.gateway.rpc import start  # noqa: PLC0415 - of an extra
+
+    rpc, port = await start(
+        gateway.app, spec.access, host=spec.serve.host, port=spec.serve.grpc_port
+    )
+    gateway.log.write("grpc", port=port)
+    return rpc
 
 
 async def _watch(gateway: Gateway) -> None:
@@ -158,3 +194,5 @@ async def _watch(gateway: Gateway) -> None:
         if withheld != before:
             gateway.log.write("withheld", why="; ".join(withheld.values()) or "nothing")
         before = withheld
+        for line in await asyncio.to_thread(gateway.reception.reload):
+            gateway.log.write("reloaded", why=line)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
 from hauberk.core.errors import HauberkError
+from hauberk.faces.gateway.screen import drift_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from hauberk.core.record import Record
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _BATCH = 2048
 _GATHER = 0.01  # seconds between a record's arrival and its writing: one write for many records
 _PENDING_INPUTS = 256
+_HELD_BYTES = 64 * 2**20
+_AT_ONCE = 64
 
 
 class RecordSink(Protocol):
@@ -43,6 +46,14 @@ class Keeper(Protocol):
 
     def keep(self, record: Record, x: NDArray[np.float32]) -> None:
         """Keep one input with its record."""
+
+
+class _Waiting(NamedTuple):
+    """A record, its input if it was flagged, and its input if it is still to be described."""
+
+    record: Record
+    kept: NDArray[np.float32] | None
+    row: NDArray[np.float32] | None
 
 
 class Tap:
@@ -63,7 +74,8 @@ class Tap:
     ) -> None:
         self._sink, self._capacity, self._keeper = sink, capacity, keeper
         self._dropped, self._failed = dropped, failed
-        self._queue: deque[tuple[Record, NDArray[np.float32] | None]] = deque()
+        self._queue: deque[_Waiting] = deque()
+        self._held = 0
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._inputs = 0
         self._stopping = False
@@ -77,19 +89,35 @@ class Tap:
         """Start writing."""
         self._thread.start()
 
-    def put(self, records: Sequence[Record], flagged: dict[int, NDArray[np.float32]]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        flagged: dict[int, NDArray[np.float32]],
+        x: NDArray[np.float32] | None = None,
+    ) -> None:
         """Queue records; ``flagged`` holds the inputs of some by position. Never waits for a disk.
 
-        What does not fit is dropped and counted.
+        ``x`` are the inputs of the last records; their drift statistics are worked out when they
+        are written, many at once, or here while too many inputs wait. What does not fit is dropped
+        and counted.
         """
+        rows: list[NDArray[np.float32] | None] = [None] * len(records)
+        if x is not None:
+            if self._held > _HELD_BYTES:
+                start = len(records) - len(x)
+                records = [*records[:start], *_described(records[start:], x)]
+            else:
+                rows[len(records) - len(x) :] = list(x)
         with self._lock:
             room = max(0, self._capacity - len(self._queue))
             for position, record in enumerate(records[:room]):
-                x = flagged.get(position)
-                if x is not None:
-                    x = x if self._inputs < _PENDING_INPUTS else None
-                    self._inputs += x is not None
-                self._queue.append((record, x))
+                kept = flagged.get(position)
+                if kept is not None:
+                    kept = kept if self._inputs < _PENDING_INPUTS else None
+                    self._inputs += kept is not None
+                row = rows[position]
+                self._held += 0 if row is None else row.nbytes
+                self._queue.append(_Waiting(record, kept, row))
         if room < len(records):
             self._dropped(len(records) - room)
         self._wake.set()
@@ -111,16 +139,17 @@ class Tap:
             while batch := self._take():
                 self._write(batch)
 
-    def _take(self) -> list[tuple[Record, NDArray[np.float32] | None]]:
+    def _take(self) -> list[_Waiting]:
         with self._lock:
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            self._inputs -= sum(x is not None for _, x in batch)
+            self._inputs -= sum(one.kept is not None for one in batch)
+            self._held -= sum(one.row.nbytes for one in batch if one.row is not None)
         return batch
 
-    def _write(self, batch: list[tuple[Record, NDArray[np.float32] | None]]) -> None:
+    def _write(self, batch: list[_Waiting]) -> None:
         numbered = [
             msgspec.structs.replace(record, seq=self.last_seq + offset)
-            for offset, (record, _) in enumerate(batch, start=1)
+            for offset, record in enumerate(_complete(batch), start=1)
         ]
         before = self.last_seq
         try:
@@ -131,7 +160,7 @@ class Tap:
             self._resume()
             self._dropped(max(0, before + len(batch) - self.last_seq))
             return
-        self._keep(numbered, [x for _, x in batch])
+        self._keep(numbered, [one.kept for one in batch])
 
     def _resume(self) -> None:
         """After a failed append a part of the batch may be there."""
@@ -149,3 +178,36 @@ class Tap:
             except (HauberkError, OSError) as error:
                 self._failed(str(error))
                 return
+
+
+def _described(records: Sequence[Record], x: NDArray[np.float32]) -> list[Record]:
+    """Records with the drift statistics of their inputs."""
+    return [
+        msgspec.structs.replace(record, features=tuple(statistics))
+        for record, statistics in zip(records, drift_features(x), strict=True)
+    ]
+
+
+def _complete(batch: list[_Waiting]) -> list[Record]:
+    """The records of a batch, described in runs of inputs of one shape."""
+    done: list[Record] = []
+    run: list[_Waiting] = []
+
+    def flush() -> None:
+        rows = [one.row for one in run if one.row is not None]
+        if rows:
+            done.extend(_described([one.record for one in run], np.stack(rows)))
+        run.clear()
+
+    for one in batch:
+        first = run[0].row if run else None
+        if run and (first is None or one.row is None or one.row.shape != first.shape):
+            flush()
+        if one.row is None:
+            done.append(one.record)
+            continue
+        run.append(one)
+        if len(run) >= _AT_ONCE:
+            flush()
+    flush()
+    return done

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from hauberk.faces.gateway.faults import NotNow
@@ -20,23 +22,42 @@ class Workers:
     To be used from one event loop. What was started is finished even if its caller went away.
     """
 
-    def __init__(self, *, threads: int, queue: int) -> None:
+    def __init__(self, *, threads: int, queue: int, inline_seconds: float = 0.0) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="infer")
         self._limit = threads + queue
         self.busy = 0
+        self._inline = inline_seconds
+        self._typical = 2 * inline_seconds
 
-    async def run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], T], *, small: bool = False) -> T:
         """The result of ``call()``, made on one of the threads.
+
+        A ``small`` call is made at once on the event loop while such calls take less than
+        ``inline_seconds``: handing it to a thread would take longer than the call.
 
         Raises:
             NotNow: if the queue is full.
         """
         if self.busy >= self._limit:
             raise NotNow("too many requests at once")
+        if small and self._inline and self._typical < self._inline:
+            return self._timed(call)
         self.busy += 1
+        if small and self._inline:
+            call = partial(self._timed, call)
         future = asyncio.get_running_loop().run_in_executor(self._pool, call)
         future.add_done_callback(self._done)
         return await asyncio.shield(future)
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        try:
+            return call()
+        finally:
+            took = time.perf_counter() - started
+            # Quick to leave the event loop, slow to come back to it.
+            weight = 0.5 if took > self._inline else 0.05
+            self._typical += weight * (took - self._typical)
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""

@@ -1,0 +1,171 @@
+"""Carlini and Wagner: the least perturbation as an optimisation, weighed against the margin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from hauberk.attack.ball import require_norm
+from hauberk.attack.margins import own_and_other, rows_of_logits
+from hauberk.attack.narrow import Memory, per_sample
+from hauberk.attack.nearest import Nearest
+from hauberk.core.errors import UserError
+from hauberk.core.model import Access
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from hauberk.core.data import Batch
+    from hauberk.core.model import Model
+    from hauberk.core.task import Task
+    from hauberk.core.threat import ThreatModel
+
+_INSIDE = 0.999999
+_DECAY, _DECAY2, _TINY = 0.9, 0.999, 1e-8
+_SHRINK = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner:
+    """Adam on distance plus weight times margin, the weight by bisection; ``l2`` and ``linf``.
+
+    ``searches`` weights are tried for ``steps`` steps of ``rate`` each; the first is ``weight``.
+    ``confidence`` is the margin, in logits, that the adversarial class must lead by. In ``linf``
+    what exceeds a bar is penalised, and the bar sinks to nine tenths of the best radius.
+    ``nearest`` goes on to shrink what has fallen; ``fast`` works on a bfloat16 copy. Carlini and
+    Wagner (2017), sections VI-A and VI-C, objective f6.
+
+    Raises:
+        UserError: if a number is out of range.
+    """
+
+    needs: ClassVar[Access] = Access.GRADIENTS
+
+    searches: int = 5
+    steps: int = 100
+    rate: float = 0.02
+    weight: float = 1.0
+    confidence: float = 0.0
+    nearest: bool = False
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.searches < 1 or self.steps < 1:
+            raise UserError("carlini-wagner needs at least one search and one step")
+        if not (self.rate > 0 and self.weight > 0 and 0 <= self.confidence < float("inf")):
+            raise UserError("carlini-wagner's rate and weight must be above 0, confidence finite")
+
+    def __call__(
+        self,
+        model: Model,
+        batch: Batch,
+        threat: ThreatModel,
+        /,
+        *,
+        task: Task,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """See :class:`hauberk.attack.attack.Attack`."""
+        require_norm(threat.norm, "l2", "linf")
+        with Nearest(
+            model,
+            batch,
+            threat,
+            task=task,
+            rng=rng,
+            needs=self.needs,
+            shrink=self.nearest,
+            fast=self.fast,
+        ) as search:
+            if not search.done():
+                search.ask(search.x)
+            many = len(search.x)
+            held = _Weights(
+                weight=search.x.new_full((many,), self.weight),
+                low=search.x.new_zeros(many),
+                high=search.x.new_full((many,), float("inf")),
+                hit=torch.zeros(many, dtype=torch.bool, device=search.x.device),
+            )
+            for _ in range(self.searches):
+                if search.done():
+                    break
+                self._descend(search, held)
+                held.bisect()
+            return search.result()
+
+    def _descend(self, search: Nearest, held: _Weights) -> None:
+        """One run of Adam in the space where the bounds are at infinity."""
+        low, high = search.ball.bounds.low, search.ball.bounds.high
+        middle, half = (high + low) / 2, (high - low) / 2
+        run = _Run(
+            free=torch.atanh(((search.x - middle) / half) * _INSIDE),
+            mean=torch.zeros_like(search.x),
+            square=torch.zeros_like(search.x),
+        )
+        held.hit = torch.zeros_like(held.hit)
+        for step in range(1, self.steps + 1):
+            if search.done():
+                return
+            flat = torch.tanh(run.free)
+            points = (middle + half * flat).clamp(low, high)
+            slope = search.climb(points, _lag)
+            run.narrow(slope.keep)
+            held.narrow(slope.keep)
+            flat, points = torch.tanh(run.free), points[slope.keep]
+            lag = _lag(slope.out, search.y)
+            held.hit = held.hit | (lag <= -self.confidence)
+            pull = _pull(search, points - search.x)
+            push = held.weight * (lag > -self.confidence)
+            total = pull + per_sample(push, points) * slope.gradient
+            run.adam(total * half * (1 - flat * flat), self.rate, step)
+
+
+@dataclass
+class _Weights(Memory):
+    """The bisection of each sample's weight between what was too little and what was enough."""
+
+    weight: Tensor
+    low: Tensor
+    high: Tensor
+    hit: Tensor
+
+    def bisect(self) -> None:
+        """Less weight where the run succeeded, more where it did not."""
+        self.high = torch.where(self.hit, torch.minimum(self.high, self.weight), self.high)
+        self.low = torch.where(self.hit, self.low, torch.maximum(self.low, self.weight))
+        between = (self.low + self.high) / 2
+        self.weight = torch.where(self.high.isfinite(), between, self.weight * 10)
+
+
+@dataclass
+class _Run(Memory):
+    """One descent: the unbounded variable and Adam's two averages."""
+
+    free: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def adam(self, gradient: Tensor, rate: float, step: int) -> None:
+        """One step of Adam (Kingma and Ba 2015)."""
+        self.mean = _DECAY * self.mean + (1 - _DECAY) * gradient
+        self.square = _DECAY2 * self.square + (1 - _DECAY2) * gradient * gradient
+        mean = self.mean / (1 - _DECAY**step)
+        square = self.square / (1 - _DECAY2**step)
+        self.free = self.free - rate * mean / (square.sqrt() + _TINY)
+
+
+def _lag(out: Tensor, y: Tensor) -> Tensor:
+    """The label's logit less the largest other: what must fall below 0."""
+    own, other = own_and_other(rows_of_logits(out), y)
+    return own - other
+
+
+def _pull(search: Nearest, delta: Tensor) -> Tensor:
+    """The slope of the distance: of its square in ``l2``, of what exceeds the bar in ``linf``."""
+    if search.norm == "l2":
+        return 2 * delta
+    bar = (_SHRINK * search.radius).clamp_max(search.ball.bounds.high - search.ball.bounds.low)
+    return delta.sign() * (delta.abs() > per_sample(bar, delta))

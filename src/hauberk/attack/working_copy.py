@@ -1,0 +1,109 @@
+"""A copy of a module that is quicker to ask: batch-norm folded, channels last, bfloat16."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.fx import GraphModule, Tracer
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class WorkingCopy:
+    """A module's answers, nearly: float32 out; bfloat16 inside, or float32 without ``half``.
+
+    Convolutions take the batch-norm that follows them into their weights, where the module can be
+    traced; otherwise it stays as it is. Nothing of the original is touched.
+    """
+
+    def __init__(self, module: nn.Module, *, half: bool = True) -> None:
+        self._half = half
+        twin = _finely_ended(_folded(copy.deepcopy(module).eval()))
+        for part in twin.modules():
+            # Those that autocast would cast anew at every call.
+            if (
+                half
+                and isinstance(part, nn.Conv2d | nn.Linear)
+                and not isinstance(part, _FineLinear)
+            ):
+                part.to(torch.bfloat16)
+            if isinstance(part, nn.Conv2d):
+                part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
+        self._module = twin.requires_grad_(requires_grad=False)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Outputs ``(batch, ...)`` float32 of ``points`` ``(batch, ...)``."""
+        if points.ndim == 4:
+            points = points.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(points.device.type, dtype=torch.bfloat16, enabled=self._half):
+            out: Tensor = self._module(points)
+        return out.float()
+
+
+class _FineLinear(nn.Linear):
+    """A linear layer that stays in float32.
+
+    Rounded logits have steps, on which an attack that only compares scores gets stuck.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def working_copy(module: nn.Module, *, half: bool = True) -> WorkingCopy | None:
+    """A working copy, or None where it would gain nothing or cannot be made."""
+    first = next(module.parameters(), None)
+    if first is None or first.dtype != torch.float32 or not has_bfloat16(first.device.type):
+        return None
+    try:
+        return WorkingCopy(module, half=half)
+    except (RuntimeError, TypeError, ValueError):
+        return None  # some modules cannot be copied; the original serves as well
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether that type of device has units for bfloat16; elsewhere it is only emulated."""
+    if device == "cpu":
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return device == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def _finely_ended(module: nn.Module) -> nn.Module:
+    """The module with its last linear layer in float32."""
+    last = [part for part in module.modules() if type(part) is nn.Linear][-1:]
+    for part in last:
+        part.__class__ = _FineLinear
+    return module
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """The module with each batch-norm that only follows one convolution folded into it."""
+    try:
+        graph = Tracer().trace(module)
+    except Exception:  # control flow that depends on data raises anything
+        return module
+    parts = dict(module.named_modules())
+    calls = [node.target for node in graph.nodes if node.op == "call_module"]
+    for node in list(graph.nodes):
+        norm = parts.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+            continue
+        before = node.args[0]
+        conv = parts.get(str(before.target)) if before.op == "call_module" else None
+        once = calls.count(before.target) == 1 and calls.count(node.target) == 1
+        if not isinstance(conv, nn.Conv2d) or len(before.users) > 1 or not once:
+            continue
+        fused = fuse_conv_bn_eval(conv, norm)
+        parent, _, name = str(before.target).rpartition(".")
+        setattr(parts[parent], name, fused)
+        parts[str(before.target)] = fused
+        node.replace_all_uses_with(before)
+        graph.erase_node(node)
+    return GraphModule(module, graph)

@@ -1,0 +1,143 @@
+"""Shards of one evaluation: put together again, and no more of them than the figure needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hauberk.core.errors import DataError, UserError
+from hauberk.core.interval import wilson
+from hauberk.evaluate.gradient import GradientHealth
+from hauberk.evaluate.robustness import EXAMPLES, evaluate
+from hauberk.evaluate.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hauberk.attack.attack import Attack
+    from hauberk.core.data import Dataset
+    from hauberk.core.model import Model
+    from hauberk.core.threat import ThreatModel
+    from hauberk.evaluate.result import AttackResult, Robustness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When enough is known: ``width`` of the interval, ``budget`` in seconds; None is no bound.
+
+    ``width`` is the half width of the 95 % interval of robust accuracy at the threat's own eps.
+    Samples come ``shard`` at a time; at least one shard is evaluated, and never a part of one.
+
+    Raises:
+        UserError: if a number is out of range.
+    """
+
+    width: float | None = None
+    budget: float | None = None
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        if self.width is not None and not 0 < self.width < 1:
+            raise UserError(f"the width must lie in (0, 1), not {self.width}")
+        if self.budget is not None and not self.budget > 0:
+            raise UserError(f"the budget must be above 0 s, not {self.budget}")
+        if self.shard < 1:
+            raise UserError(f"a shard needs at least one sample, not {self.shard}")
+
+
+def evaluate_until(
+    model: Model,
+    data: Dataset,
+    threat: ThreatModel,
+    *,
+    attacks: Mapping[str, Attack],
+    stop: Stop,
+    eps: Sequence[float] | None = None,
+    seed: int = 0,
+    run: Run | None = None,
+) -> tuple[Robustness, int]:
+    """Evaluate shard by shard until ``stop``; the result, and how many samples were left out.
+
+    The order is that of the data, which should be a random one. A budget stops before a shard that
+    would end beyond it if it took as long as the longest so far. Stopping at a width looks at the
+    figure once a shard, so that the interval holds a little less often than 95 times in 100.
+
+    Raises:
+        UserError: as :func:`hauberk.evaluate.robustness.evaluate`; or a budget without a clock.
+    """
+    lent = run or Run()
+    if stop.budget is not None and lent.clock is None:
+        raise UserError("a budget of time needs a clock")
+    parts: list[Robustness] = []
+    began, longest = lent.now(), 0.0
+    for start in range(0, len(data), stop.shard):
+        end, since = min(start + stop.shard, len(data)), lent.now()
+        part = replace(lent, rows=(start, end), progress=None)
+        parts.append(evaluate(model, data, threat, attacks=attacks, eps=eps, seed=seed, run=part))
+        if lent.progress is not None:
+            lent.progress(end, len(data))
+        longest = max(longest, lent.now() - since)
+        late = stop.budget is not None and lent.now() - began + longest > stop.budget
+        if late or _narrow(parts, stop.width):
+            break
+    found = merge(parts)
+    left_out = len(data) - found.n
+    return (found if left_out else replace(found, name=data.name)), left_out
+
+
+def merge(parts: Sequence[Robustness]) -> Robustness:
+    """Shards of one evaluation, in order, as one result.
+
+    Raises:
+        DataError: if there is none, or they are not of one evaluation.
+    """
+    if not parts:
+        raise DataError("no shard to put together")
+    first = parts[0]
+    alike = (first.dataset, first.threat, first.seed, first.eps)
+    names = [(one.name, one.parameters) for one in first.attacks]
+    for part in parts[1:]:
+        same = (part.dataset, part.threat, part.seed, part.eps) == alike
+        if not same or [(one.name, one.parameters) for one in part.attacks] != names:
+            raise DataError("the shards are not of one evaluation")
+    examples = [example for part in parts for example in part.examples]
+    base, _, _ = first.name.partition("[")
+    total = sum(part.n for part in parts)
+    return replace(
+        first,
+        name=first.name if len(parts) == 1 else f"{base}[0:{total}]",
+        clean=np.concatenate([part.clean for part in parts]),
+        attacks=tuple(_joined([part.attacks[k] for part in parts]) for k in range(len(names))),
+        gradient=_health([part.gradient for part in parts]),
+        examples=tuple(examples[:EXAMPLES]),
+    )
+
+
+def _joined(parts: Sequence[AttackResult]) -> AttackResult:
+    return replace(
+        parts[0],
+        correct=np.concatenate([part.correct for part in parts], axis=1),
+        alone=np.concatenate([part.alone for part in parts], axis=1),
+        seconds=sum(part.seconds for part in parts),
+    )
+
+
+def _health(parts: Sequence[GradientHealth | None]) -> GradientHealth | None:
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    return GradientHealth(
+        n=sum(one.n for one in known),
+        finite=sum(one.finite for one in known),
+        nonzero=sum(one.nonzero for one in known),
+    )
+
+
+def _narrow(parts: Sequence[Robustness], width: float | None) -> bool:
+    if width is None:
+        return False
+    right = sum(int(part.worst(part.threat.eps).sum()) for part in parts)
+    low, high = wilson(right, sum(part.n for part in parts))
+    return (high - low) / 2 <= width

@@ -1,0 +1,51 @@
+"""Cleaning: the filters that a spec names, over the range of the model that is served."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from hauberk.core.errors import DataError
+from hauberk.core.registry import find
+from hauberk.faces.gateway.faults import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hauberk.core.model import Bounds
+
+    Cleaner = Callable[[NDArray[np.float32], Bounds], NDArray[np.float32]]
+
+
+def as_it_came(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.float32]:
+    """No filter."""
+    del bounds
+    return x
+
+
+def cleaner(names: Sequence[str]) -> Cleaner:
+    """The filters of these names, one after another; rows keep their shape and range.
+
+    Raises:
+        UnknownNameError: if there is no such filter.
+    """
+    if not names:
+        return as_it_came
+    kinds = [find("guard", name) for name in names]
+
+    @lru_cache(maxsize=8)
+    def made(bounds: Bounds) -> list[Any]:
+        return [kind(bounds=bounds) for kind in kinds]
+
+    def clean(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.float32]:
+        try:
+            for one in made(bounds):
+                x = one.inspect(x)[0]
+        except DataError as error:
+            raise BadRequest(str(error)) from None
+        return x
+
+    return clean

@@ -1,0 +1,218 @@
+"""Requests and responses as protocol buffers (Open Inference Protocol V2, grpc_predict_v2.proto).
+
+Tensors come raw (``raw_input_contents``) or typed (``contents``), never both; outputs go raw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.faces.gateway.faults import BadRequest
+from hauberk.faces.gateway.limits import MAX_ID, MAX_RANK, MAX_TENSORS
+from hauberk.faces.gateway.tensors import Request, Tensor, Wanted, dtype_of
+from hauberk.faces.gateway.wire import (
+    Value,
+    fields,
+    message,
+    packed,
+    put,
+    put_always,
+    signed,
+    text,
+    varints,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from hauberk.faces.gateway.tensors import Response
+
+# Number of the typed contents' field, and how its values are written.
+_TYPED = {
+    1: ("BOOL", None),
+    2: ("INT8 INT16 INT32", None),
+    3: ("INT64", None),
+    4: ("UINT8 UINT16 UINT32", None),
+    5: ("UINT64", None),
+    6: ("FP32", "<f4"),
+    7: ("FP64", "<f8"),
+}
+
+
+@dataclass
+class _Input:
+    name: str = ""
+    datatype: str = ""
+    shape: list[int] = field(default_factory=list)
+    contents: memoryview | None = None
+
+
+def read_names(data: bytes) -> tuple[str, str]:
+    """Fields 1 and 2 of a message as text: a model's name and version.
+
+    Raises:
+        BadRequest: if the bytes are no such message.
+    """
+    found = {1: "", 2: ""}
+    for number, value in fields(memoryview(data)):
+        if number in found:
+            found[number] = text(value)
+    return found[1], found[2]
+
+
+def read(data: bytes) -> tuple[Request, str, str]:
+    """The request, and the model's name and version.
+
+    Raises:
+        BadRequest: if it is none, or tensors and contents do not go together.
+    """
+    name = version = identity = ""
+    inputs: list[_Input] = []
+    wanted: list[Wanted] = []
+    raw: list[memoryview] = []
+    for number, value in fields(memoryview(data)):
+        match number:
+            case 1:
+                name = text(value)
+            case 2:
+                version = text(value)
+            case 3:
+                identity = text(value, most=MAX_ID)
+            case 5:
+                inputs.append(_input(message(value)))
+            case 6:
+                wanted.append(Wanted(read_names(bytes(message(value))[:4096])[0], binary=True))
+            case 7:
+                raw.append(message(value))
+        if max(len(inputs), len(wanted), len(raw)) > MAX_TENSORS:
+            raise BadRequest(f"more than {MAX_TENSORS} tensors")
+    if not inputs or not identity.isprintable():
+        raise BadRequest("there is no input, or the id cannot be printed")
+    if raw and len(raw) != len(inputs):
+        raise BadRequest(f"{len(raw)} raw contents for {len(inputs)} inputs")
+    tensors = tuple(
+        Tensor(one.name, _array(one, raw[place] if raw else None, f"inputs[{place}]"))
+        for place, one in enumerate(inputs)
+    )
+    for kind, names in (
+        ("inputs", [t.name for t in tensors]),
+        ("outputs", [w.name for w in wanted]),
+    ):
+        if len(set(names)) < len(names):
+            raise BadRequest("two tensors share a name", where=kind)
+    request = Request(id=identity, inputs=tensors, wanted=tuple(wanted), binary=True)
+    return request, name, version
+
+
+def write(response: Response) -> bytes:
+    """The response with raw contents."""
+    described, raw = [], []
+    for tensor in response.outputs:
+        shape = packed(tensor.data.shape)
+        head = put(1, tensor.name) + put(2, tensor.datatype) + put(3, shape)
+        described.append(put_always(5, head))
+        raw.append(put_always(6, np.ascontiguousarray(tensor.data).tobytes()))
+    head = put(1, response.model) + put(2, response.version) + put(3, response.id)
+    return b"".join([head, *_parameters(4, response.parameters), *described, *raw])
+
+
+def write_server(told: Mapping[str, Any]) -> bytes:
+    """The server's metadata."""
+    extensions = b"".join(put_always(3, name.encode()) for name in told["extensions"])
+    return put(1, told["name"]) + put(2, told["version"]) + extensions
+
+
+def write_model(told: Mapping[str, Any]) -> bytes:
+    """The model's metadata."""
+    parts = [put(1, told["name"])]
+    parts += [put_always(2, version.encode()) for version in told["versions"]]
+    parts.append(put(3, told["platform"]))
+    for number, tensors in ((4, told["inputs"]), (5, told["outputs"])):
+        for one in tensors:
+            shape = put(3, packed(one["shape"]))
+            parts.append(put_always(number, put(1, one["name"]) + put(2, one["datatype"]) + shape))
+    return b"".join(parts)
+
+
+def _input(data: memoryview) -> _Input:
+    one = _Input()
+    for number, value in fields(data):
+        match number:
+            case 1:
+                one.name = text(value)
+            case 2:
+                one.datatype = text(value)
+            case 3:
+                one.shape += [signed(size) for size in varints(value)]
+            case 5:
+                one.contents = message(value)
+        if len(one.shape) > MAX_RANK:
+            raise BadRequest(f"more than {MAX_RANK} dimensions", where=one.name)
+    if any(not 0 <= size <= 2**31 for size in one.shape):
+        raise BadRequest("a dimension is out of range", where=one.name)
+    return one
+
+
+def _array(one: _Input, raw: memoryview | None, where: str) -> NDArray[Any]:
+    dtype = dtype_of(one.datatype, where=where)
+    count = prod(one.shape)
+    if raw is None:
+        data = _typed(one, dtype, where)
+    elif one.contents is not None and len(one.contents):
+        raise BadRequest("both contents and raw contents are given", where=where)
+    elif len(raw) != count * dtype.itemsize:
+        raise BadRequest(
+            f"{len(raw)} raw bytes, the shape and datatype need {count * dtype.itemsize}",
+            where=where,
+        )
+    else:
+        if dtype.kind == "b" and count and max(raw) > 1:
+            raise BadRequest("a boolean byte is neither 0 nor 1", where=where)
+        data = np.frombuffer(raw, dtype=dtype)
+    if data.size != count:
+        raise BadRequest(f"{data.size} values, the shape needs {count}", where=where)
+    return data.reshape(one.shape)
+
+
+def _typed(one: _Input, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+    parts: list[NDArray[Any]] = []
+    for number, value in fields(one.contents or memoryview(b"")):
+        kinds, form = _TYPED.get(number, ("", None))
+        if one.datatype not in kinds.split():
+            raise BadRequest(f"contents of another type than {one.datatype}", where=where)
+        parts.append(_values(value, form, dtype, where))
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _values(value: Value, form: str | None, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+    if form is not None:
+        data = message(value)
+        if len(data) % np.dtype(form).itemsize:
+            raise BadRequest("contents end within a value", where=where)
+        return np.frombuffer(data, dtype=form)
+    numbers = varints(value)
+    if dtype.kind == "i":
+        numbers = [signed(number) for number in numbers]
+    try:
+        return np.array(numbers, dtype=dtype)
+    except OverflowError:
+        raise BadRequest("a value is beyond its type's range", where=where) from None
+
+
+def _parameters(number: int, values: Mapping[str, str | int | float | bool]) -> list[bytes]:
+    made = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            choice = put(1, value)
+        elif isinstance(value, int):
+            choice = put(2, value)
+        else:
+            choice = put_always(3, str(value).encode())
+        made.append(put_always(number, put(1, name) + put_always(2, choice)))
+    return made

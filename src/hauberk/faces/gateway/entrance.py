@@ -1,0 +1,170 @@
+"""Entrance: who comes in, to do what, and how often: identity, then policy, then quota."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from hauberk.access.policy import Policy, Roles, Target
+from hauberk.access.quota import MemoryQuotas, QuotaRules, Quotas, Seat, owner_of
+from hauberk.access.refusal import UnknownKey
+from hauberk.core.errors import EnvironmentFault, HauberkError
+from hauberk.faces.gateway.faults import Forbidden, NotNow, TooMany, Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from hauberk.access.principal import Action, Principal
+    from hauberk.access.quota import Charge
+    from hauberk.access.tokens import KeySet
+    from hauberk.faces.gateway.identity import Proofs
+
+
+# Leases must differ between the processes that share a count.
+_PROCESS, _NUMBERS = uuid4().hex, count()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request that was let in: by whom, and by which policy. ``rows`` charges its rows."""
+
+    principal: Principal
+    policy: str = ""
+    rows: Callable[[int], None] = lambda _: None
+
+
+@dataclass
+class Entrance:
+    """Lets requests in, or says why not.
+
+    ``renew`` fetches the issuer's keys anew and ``reload`` the policy; both block, and are called
+    beside the event loop. A policy that cannot be reloaded leaves the last good one in force.
+    """
+
+    proofs: Proofs
+    policy: Policy = field(default_factory=Roles)
+    data_class: str = "internal"
+    rules: QuotaRules = field(default_factory=QuotaRules)
+    quotas: Quotas = field(default_factory=MemoryQuotas)
+    renew: Callable[[float, bool], KeySet] | None = None
+    clock: Callable[[], float] = time.time
+
+    async def admit(
+        self,
+        authorization: bytes | None,
+        certificate: Mapping[str, Any] | None,
+        action: Action,
+        model: str,
+    ) -> Visit:
+        """Let a request in.
+
+        Raises:
+            Unauthenticated: if nobody known asks.
+            Forbidden: if the policy does not permit it.
+        """
+        principal = await self.identify(authorization, certificate)
+        return self.permit(principal, action, model)
+
+    async def identify(
+        self, authorization: bytes | None, certificate: Mapping[str, Any] | None = None
+    ) -> Principal:
+        """Who asks; keys newer than ours are fetched once.
+
+        Raises:
+            Unauthenticated: if nobody known asks.
+        """
+        try:
+            return self.proofs.identify(authorization, certificate)
+        except UnknownKey:
+            await asyncio.to_thread(self.freshen, renew=True)
+        try:
+            return self.proofs.identify(authorization, certificate)
+        except UnknownKey as error:
+            raise Unauthenticated(error.what) from None
+
+    def permit(self, principal: Principal, action: Action, model: str) -> Visit:
+        """Hold an action against the policy.
+
+        Raises:
+            Forbidden: if it does not permit it.
+        """
+        ruling = self.policy.rule(principal, action, Target(model, self.data_class))
+        if not ruling.allowed:
+            raise Forbidden("the policy does not allow it", policy=ruling.policy)
+        if action != "infer" or not self.rules.any:
+            return Visit(principal, ruling.policy)
+        return Visit(principal, ruling.policy, partial(self.charge_rows, principal, model))
+
+    def charge_arrival(self, principal: Principal, model: str, size: int) -> None:
+        """Charge a request and the bytes of its body; may block.
+
+        Raises:
+            TooMany: if the quota does not cover it now.
+            NotNow: if the counts cannot be had.
+        """
+        self._take(self.rules.arrival(_owner(principal, model), size))
+
+    def charge_rows(self, principal: Principal, model: str, rows: int) -> None:
+        """Charge its rows; raises as :meth:`charge_arrival` does."""
+        self._take(self.rules.content(_owner(principal, model), rows))
+
+    @contextmanager
+    def seat(self, principal: Principal, model: str) -> Iterator[None]:
+        """Hold one of the principal's places among the requests in flight.
+
+        Raises:
+            TooMany: if all are taken.
+            NotNow: if the counts cannot be had.
+        """
+        if self.rules.concurrent is None:
+            yield
+            return
+        key = f"seats/{_owner(principal, model)}"
+        seat = Seat(key, f"{_PROCESS}-{next(_NUMBERS)}", self.rules.concurrent)
+        try:
+            entered = self.quotas.enter(seat, at=self.clock())
+        except EnvironmentFault:
+            raise NotNow("quotas cannot be counted now") from None
+        if not entered:
+            raise TooMany("too many requests of yours at once", wait=1.0)
+        try:
+            yield
+        finally:
+            with suppress(HauberkError):  # its lease ends by itself
+                self.quotas.leave(seat)
+
+    def freshen(self, *, renew: bool = False) -> None:
+        """Take the issuer's keys as they are now; none that may be used means no token is good."""
+        if self.renew is None or self.proofs.tokens is None:
+            return
+        from hauberk.access.tokens import KeySet  # noqa: PLC0415 - of an extra
+
+        try:
+            keys = self.renew(self.clock(), renew)
+        except HauberkError:
+            keys = KeySet({})
+        if keys is not self.proofs.tokens.keys:
+            self.proofs.tokens.renew(keys)
+
+    def _take(self, charges: Sequence[Charge]) -> None:
+        if not charges:
+            return
+        try:
+            wait = self.quotas.take(charges, at=self.clock())
+        except EnvironmentFault:
+            raise NotNow("quotas cannot be counted now") from None
+        if math.isinf(wait):
+            raise TooMany("more at once than the quota ever allows", wait=None)
+        if wait > 0:
+            raise TooMany("over the quota", wait=wait)
+
+
+def _owner(principal: Principal, model: str) -> str:
+    return owner_of((principal.tenant, principal.name, model))

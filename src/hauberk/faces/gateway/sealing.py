@@ -1,0 +1,143 @@
+"""Sealing: requests and answers on their way to the sealed log, beside the requests.
+
+A thread commits what came in groups; a process that is killed loses what waits for the next one.
+A full queue drops what comes next and counts it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from base64 import b64encode
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from hauberk.core.errors import HauberkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_BATCH = 1024
+_MAX_BYTES = 64 * 2**20
+_ENCODER = msgspec.json.Encoder()
+
+
+class SealSink(Protocol):
+    """Where entries end up: :class:`hauberk.adapters.local.sealed.SealedLog`."""
+
+    def commit(self, entries: Sequence[tuple[str, bytes]], *, at: float) -> int:
+        """Write a group of (tenant, JSON facts) durably; return the number of entries."""
+
+    def open(self) -> int:
+        """Become the writer; return the number of entries."""
+
+    def close(self) -> None:
+        """Let another process write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """What is kept of one request; ``payload`` is the body that came and the one that went."""
+
+    at: float
+    tenant: str
+    principal: str
+    action: str
+    model: str
+    policy: str = ""
+    code: int = 200
+    id: str = ""
+    outcome: str = ""
+    route: str = ""
+    digest: str = ""
+    latency_ms: float = 0.0
+    payload: tuple[bytes | memoryview, bytes] | None = None
+
+    def encode(self) -> bytes:
+        """As JSON, payloads in base64."""
+        facts = {name: getattr(self, name) for name in _FIELDS}
+        if self.payload is not None:
+            facts["request"], facts["answer"] = (b64encode(part).decode() for part in self.payload)
+        return _ENCODER.encode(facts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return 0 if self.payload is None else sum(map(len, self.payload))
+
+
+_FIELDS = tuple(name for name in Fact.__slots__ if name not in {"tenant", "payload"})
+
+
+class Sealing:
+    """A bounded queue before a :class:`SealSink`, emptied every ``seconds``.
+
+    ``dropped`` is called with the number of entries lost, ``failed`` with the reason.
+    """
+
+    def __init__(
+        self,
+        sink: SealSink,
+        *,
+        capacity: int,
+        seconds: float = 0.05,
+        dropped: Callable[[int], None] = lambda _: None,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._sink, self._capacity, self._seconds = sink, capacity, seconds
+        self._dropped, self._failed = dropped, failed
+        self._queue: deque[Fact] = deque()
+        self._bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="seal", daemon=True)
+        self.committed = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Become the log's writer and start.
+
+        Raises:
+            Untrusted: if the log was cut or altered at its end.
+            EnvironmentFault: if it cannot be written.
+        """
+        self.committed = self._sink.open()
+        self._thread.start()
+
+    def put(self, fact: Fact) -> None:
+        """Queue one request, or drop it; never waits."""
+        if len(self._queue) >= self._capacity or self._bytes > _MAX_BYTES:
+            self._dropped(1)
+            return
+        self._bytes += fact.size
+        self._queue.append(fact)
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Commit what is queued and stop; what is not there in time is dropped and counted."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        if self._queue:
+            self._dropped(len(self._queue))
+        self._sink.close()
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            self._bytes -= sum(fact.size for fact in batch)
+            try:
+                entries = [(fact.tenant, fact.encode()) for fact in batch]
+                self.committed = self._sink.commit(entries, at=time.time())
+            except (HauberkError, OSError) as error:
+                self._failed(str(error))
+                self._dropped(len(batch))
+                return

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hauberk.attack.working_copy import WorkingCopy
+from hauberk.testing.models import conv_module
+
+
+def _images(n: int = 8) -> Tensor:
+    return torch.rand((n, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+
+
+def _lively(module: nn.Module) -> nn.Module:
+    """Batch-norms that do something, so that leaving one out shows."""
+    generator = torch.Generator().manual_seed(1)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean = 0.1 * torch.randn(part.num_features, generator=generator)
+            part.running_var = torch.rand(part.num_features, generator=generator) + 0.5
+            with torch.no_grad():
+                part.weight.copy_(torch.rand(part.num_features, generator=generator) + 0.5)
+                part.bias.copy_(torch.rand(part.num_features, generator=generator))
+    return module.eval()
+
+
+class Shared(nn.Module):
+    """One batch-norm used twice, and a convolution whose output is used twice: not to be folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 1, 3, padding=1)
+        self.two = nn.Conv2d(1, 1, 3, padding=1)
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.one(x))
+        y = self.two(x)
+        out: Tensor = self.norm(y) + y
+        return out.flatten(1)
+
+
+class Branching(nn.Module):
+    """Cannot be traced: the way depends on the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x)).flatten(1)
+        return out if float(x.sum()) > 0 else -out
+
+
+@pytest.mark.parametrize(
+    ("module", "norms"),
+    [(conv_module(seed=0), 0), (Shared(), 1), (Branching(), 1)],
+    ids=["folds", "shared", "branching"],
+)
+def test_the_copy_answers_as_the_module_does(module: nn.Module, norms: int) -> None:
+    module, x = _lively(module), _images()
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    copy = WorkingCopy(module)
+    with torch.no_grad():
+        exact, near = module(x.clone()), copy(x.clone())
+    assert near.dtype == torch.float32
+    scale = float(exact.abs().max())
+    assert float((exact - near).abs().max()) < 0.03 * scale
+    left = [part for part in copy._module.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert len(left) == norms
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, state[name]), f"{name} was changed"
+        assert value.dtype == state[name].dtype
+
+
+def test_without_half_only_the_order_of_sums_differs() -> None:
+    module, x = _lively(conv_module(seed=0)), _images()
+    with torch.no_grad():
+        exact = module(x.clone())
+        assert torch.allclose(WorkingCopy(module, half=False)(x), exact, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(WorkingCopy(module)(x), exact, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_layer_does_not_round_its_scores() -> None:
+    """In bfloat16 scores near 10 would lie 1/16 apart."""
+    layer = nn.Linear(4, 1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(10.0)
+        points = torch.tensor([[0.25, 0, 0, 0], [0.2578125, 0, 0, 0]])
+        low, high = WorkingCopy(nn.Sequential(layer))(points).flatten().tolist()
+    assert high - low == pytest.approx(0.0078125, abs=1e-5)
+
+
+def test_gradients_flow_through_the_copy() -> None:
+    module = _lively(conv_module(seed=0))
+    slopes = []
+    for one in (module, WorkingCopy(module)):
+        x = _images().requires_grad_()
+        (slope,) = torch.autograd.grad(one(x.clone())[:, 0].sum(), x)
+        slopes.append(slope.flatten(1))
+    close = torch.nn.functional.cosine_similarity(slopes[0], slopes[1])
+    assert float(close.min()) > 0.97

@@ -1,0 +1,56 @@
+"""``hauberk evaluate`` on a small model: the flags that bound an evaluation."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hauberk.adapters.models.architectures import build
+from hauberk.adapters.models.torch_model import Architecture, TorchModel
+from hauberk.adapters.models.weights import save
+from hauberk.faces.cli.main import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = {"in_shape": [1, 28, 28], "classes": 10}
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    architecture = Architecture("mlp", SHAPE)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(save(TorchModel(module=build("mlp", SHAPE), architecture=architecture)))
+    return file
+
+
+def _told(model: Path, *flags: str) -> tuple[int, dict[str, Any]]:
+    out = model.with_suffix(".json")
+    args = ["evaluate", str(model), "--data", "digits", "--attacks", "fgsm", "--quiet"]
+    code = run([*args, *flags, "--format", "json", "-o", str(out)])
+    found: dict[str, Any] = json.loads(out.read_text())
+    return code, found
+
+
+def test_a_narrow_enough_interval_ends_it_early(model: Path) -> None:
+    _, found = _told(model, "--samples", "200", "--width", "0.2")
+    assert '"n": 100' in json.dumps(found)
+    _, found = _told(model, "--samples", "200", "--width", "0.0001")
+    assert '"n": 200' in json.dumps(found)
+
+
+@pytest.mark.parametrize("text", ["5x", "", "-3s", "nan", "inf", "0"])
+def test_a_budget_that_is_no_time_is_refused(
+    model: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["evaluate", str(model), "--data", "digits", "--budget", text])
+    assert code == 2
+    assert "not a time" in capsys.readouterr().err
+
+
+def test_a_budget_is_read(model: Path) -> None:
+    _, found = _told(model, "--samples", "120", "--budget", "10m")
+    assert '"n": 120' in json.dumps(found)
