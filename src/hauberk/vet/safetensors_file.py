@@ -82,8 +82,8 @@ def _matched(header: bytes) -> Iterator[Tensor]:
     if header[:1] != b"{":
         raise Broken("the header is not an object of JSON")
     names: set[bytes] = set()
-    at = 1
-    while at < len(header):
+    at, closed = 1, header[1:].strip() == b"}"
+    while at < len(header) and not closed:
         match = _TENSOR.match(header, at)
         if match is None:
             match = _METADATA.match(header, at)
@@ -96,7 +96,9 @@ def _matched(header: bytes) -> Iterator[Tensor]:
             names.add(name)
             yield _tensor(match[2].decode(), [int(n) for n in match[3].split(b",") if n.strip()],
                           [int(match[4]), int(match[5])])  # fmt: skip
-        at = match.end()
+        at, closed = match.end(), match[0].rstrip().endswith(b"}") and match.end() == len(header)
+    if not closed:
+        raise Broken("the header is not closed")
 
 
 def _parsed(header: bytes) -> list[Tensor]:

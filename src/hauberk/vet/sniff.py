@@ -101,9 +101,11 @@ def _text(head: bytes) -> str:
 def _idx(head: bytes, source: Source) -> bool:
     """The numbers of MNIST: a type, dimensions, then as many values as they say."""
     width = {8: 1, 9: 1, 11: 2, 12: 4, 13: 4, 14: 8}.get(head[2] if len(head) > 4 else 0, 0)
+    if not width:
+        return False
     shape = [int.from_bytes(head[4 + 4 * n : 8 + 4 * n], "big") for n in range(head[3] & 7)]
     size = 4 + 4 * len(shape) + prod(shape) * width
-    return bool(width and shape) and size < 1 << 30 and source.size == size
+    return bool(shape) and size < 1 << 30 and source.size == size
 
 
 def _old_tar(head: bytes) -> bool:
