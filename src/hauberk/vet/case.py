@@ -20,7 +20,7 @@ class Limits:
     """What one file may cost, in counts and bytes, so that none can hold up the others.
 
     ``inflate_ratio`` bounds the plain bytes by a multiple of the file's own size, above
-    ``inflate_floor``. No clock is read: each limit bounds a loop.
+    ``inflate_floor`` and up to ``inflate_most``. No clock is read: each limit bounds a loop.
     """
 
     depth: int = 8
@@ -29,6 +29,7 @@ class Limits:
     memory: int = 32 << 20
     inflate_floor: int = 64 << 20
     inflate_ratio: int = 64
+    inflate_most: int = 8 << 30
     nodes: int = 2_000_000
 
 
@@ -87,7 +88,8 @@ class Case:
             LimitReached: if they are too many for a file of this size.
         """
         self.inflated += count
-        most = self.limits.inflate_floor + self.limits.inflate_ratio * self.size
+        limits = self.limits
+        most = min(limits.inflate_most, limits.inflate_floor + limits.inflate_ratio * self.size)
         if self.inflated > most:
             raise LimitReached(f"it unpacks to more than {most:,} bytes: a decompression bomb?")
 

@@ -95,3 +95,10 @@ def test_a_file_cut_anywhere_is_never_clean() -> None:
     data = pickle.dumps({"a": [1, 2.5, "x" * 300], "b": b"y" * 300}, 4)
     assert examined(data).outcome is Outcome.CLEAN
     assert {examined(data[:n]).outcome for n in range(1, len(data))} == {Outcome.REVIEW}
+
+
+def test_what_joblib_takes_for_an_array_plain_pickle_runs() -> None:
+    hidden = b"0\x93."  # pops the array's stand-in: the two texts below make a name
+    data = b"\x80\x04" + text("os") + text("system") + joblib_wrapper(len(hidden)) + hidden
+    assert examined(data + b"000N.").outcome is Outcome.MALICIOUS
+    assert examined(data.replace(hidden, b"\1\2\3") + b"000N.").outcome is Outcome.CLEAN

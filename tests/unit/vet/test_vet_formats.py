@@ -136,3 +136,23 @@ def test_an_onnx_function_that_calls_itself() -> None:
     node = field(4, b"F") + field(7, b"own")
     model = onnx_model() + field(25, field(1, b"F") + field(10, b"own") + field(7, node))
     assert [one.message for one in examined(model).findings] == ["function F calls itself"]
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (30, b"b", "header and directory name a member differently"),
+        (6, b"\x01", "a member claims to be encrypted"),
+        (14 + 4, b"\x01", "header and directory give a member different sizes"),
+        (-6, b"\x00", ""),
+        (-12, b"\x02", "the directory announces another number of members"),
+    ],
+)
+def test_each_contradiction_of_an_archive_is_told(at: int, value: bytes, message: str) -> None:
+    plain = bytearray(zipped({"a.txt": b"hello"}))
+    assert examined(bytes(plain)).outcome is Outcome.CLEAN
+    place = at % len(plain)
+    plain[place : place + 1] = value
+    found = [one.message for one in examined(bytes(plain)).findings]
+    assert not message or message in found
+    assert bool(found) is (bytes(plain) != zipped({"a.txt": b"hello"}))
