@@ -64,8 +64,7 @@ def command(
     from hauberk.govern.bom_facts import Declared, gather
     from hauberk.govern.spdx import spdx
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
+    home = Home.open(state)
     if (bill is None) == (digest is None):
         raise UserError("give the DIGEST of a model, or --check FILE")
     if bill is not None:

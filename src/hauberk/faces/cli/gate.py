@@ -48,8 +48,7 @@ def command(
     from hauberk.core.digest import short
     from hauberk.govern.waivers import expired, read_waivers
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
+    home = Home.open(state)
     home.ledger.verify()
     digest, name = subject_of(model, home)
     now = time.time()

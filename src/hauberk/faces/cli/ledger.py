@@ -130,6 +130,4 @@ def _read(path: Path) -> bytes:
 def _home(state: Path) -> Home:
     from hauberk.adapters.local.home import Home
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
-    return home
+    return Home.open(state)

@@ -31,8 +31,7 @@ def told(state: Path, output: Output, **asked: Any) -> int:
     from hauberk.adapters.local.home import Home
     from hauberk.faces.cli.atlas import kept
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
+    home = Home.open(state)
     home.ledger.verify()
     end = _end(asked["as_of"])
     entries = [entry for entry in home.ledger.entries() if entry.at < end]

@@ -31,8 +31,7 @@ def command(*, digest: str, reason: str | None, only: bool, state: Path, output:
     from hauberk.adapters.local.home import Home
     from hauberk.govern.provenance_family import Relative, descendants
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
+    home = Home.open(state)
     below = [] if only else descendants(home.ledger, check_digest(digest))
     known = [
         Relative(kind, digest, str(entry.body.get("name", "")), "")

@@ -53,8 +53,7 @@ def command(
     from hauberk.adapters.local.home import Home
     from hauberk.govern.provenance_walk import Walk
 
-    home = Home(state)
-    home.operator_token  # noqa: B018 - says in one line that no service was set up here
+    home = Home.open(state)
     links = Walk(home.store, home.ledger, home.signer)(target)
     rows = [[one.step, short(one.digest), one.state, one.why] for one in links]
     output.listing(["link", "of", "state", "why"], rows)
