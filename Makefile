@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint nightly bench clean
+.PHONY: demo test check lint nightly bench clean clients
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -38,5 +38,13 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+# The official clients need other versions than ours, so they live apart; tests use them if named.
+clients: $(VENV)-clients/.done ## kserve's and Triton's clients, for HAUBERK_PEERS_PYTHON
+
+$(VENV)-clients/.done: requirements-clients.txt
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/pip install --quiet --disable-pip-version-check -r requirements-clients.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-clients .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +99,12 @@ def raw(headers: dict[str, str], content: bytes) -> Callable[[Gateway], httpx.Re
 GOOD, GOOD_HEADERS = binary_body(rows(1))
 HTTP = [
     ("announced too long", raw({}, b"x" * 4097), 413),
-    ("gzip", raw({"Content-Encoding": "gzip"}, b"{}"), 415),
+    ("brotli", raw({"Content-Encoding": "br"}, b"{}"), 415),
+    ("no gzip", raw({"Content-Encoding": "gzip"}, b"{}"), 400),
+    ("cut gzip", raw({"Content-Encoding": "gzip"}, gzip.compress(b"{}")[:-1]), 400),
+    ("gzip and more", raw({"Content-Encoding": "gzip"}, gzip.compress(b"{}") + b"x"), 400),
+    ("gzip bomb", raw({"Content-Encoding": "gzip"}, gzip.compress(b" " * 10**6)), 413),
+    ("deflate bomb", raw({"Content-Encoding": "deflate"}, zlib.compress(b" " * 10**6)), 413),
     ("form", raw({"Content-Type": "application/x-www-form-urlencoded"}, b"{}"), 415),
     ("multipart", raw({"Content-Type": "multipart/form-data; boundary=x"}, b"{}"), 415),
     ("no number", raw({"Content-Length": "4_0"}, b"{}"), 400),

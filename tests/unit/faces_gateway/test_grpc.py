@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -171,36 +169,3 @@ def test_who_gets_what(
     bench: Bench, method: str, data: bytes, token: str | None, status: str
 ) -> None:
     assert call(bench, method, data, token)[0] == status
-
-
-PEER = """
-import sys, numpy as np, tritonclient.grpc as g
-c = g.InferenceServerClient(sys.argv[1])
-h = {"authorization": "Bearer " + sys.argv[2]}
-assert c.is_server_live() and c.is_server_ready() and c.is_model_ready("m", headers=h)
-assert c.get_model_metadata("m", headers=h).inputs[0].name == "x"
-x = np.full((2, 1, 2, 3), 0.5, np.float32)
-i = g.InferInput("x", list(x.shape), "FP32")
-i.set_data_from_numpy(x)
-r = c.infer("m", [i], headers=h, outputs=[g.InferRequestedOutput("label")])
-assert r.as_numpy("label").shape == (2,), r
-print("ok")
-"""
-
-
-def test_the_official_client_is_content(bench: Bench) -> None:
-    python = os.environ.get("HAUBERK_PEERS_PYTHON")
-    if not python:
-        pytest.skip("HAUBERK_PEERS_PYTHON names no Python with tritonclient[grpc]")
-    pytest.importorskip("grpc", reason="the grpc extra is not installed")
-
-    async def go() -> str:
-        server, port = await start(bench.gateway.app, AccessSpec(), host="127.0.0.1", port=0)
-        command = [str(python), "-c", PEER, f"127.0.0.1:{port}", CLIENT]
-        done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=60, check=False
-        )
-        await server.stop(None)
-        return done.stdout + done.stderr
-
-    assert asyncio.run(go()).strip().endswith("ok")

@@ -13,7 +13,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway import codec_binary, codec_json, codec_v1, repository
+from hauberk.faces.gateway import codec_binary, codec_json, codec_v1, extensions, repository
 from hauberk.faces.gateway.body import Gone, Headers, check_type
 from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, split
 from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge
@@ -148,6 +148,14 @@ class App:
             case ["infer"]:
                 call.only("POST")
                 return await self._infer(call, target, self._compute)
+            case ["config"]:
+                call.only("GET")
+                self._permit(call, "read", target[0])
+                return Answer.of(extensions.config(self.plane, *target))
+            case ["stats"]:
+                call.only("GET")
+                self._permit(call, "read", target[0])
+                return Answer.of(extensions.statistics(self.plane, self.control.meters, *target))
         raise Missing("no such path")
 
     async def _first(self, call: Call, name: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from hauberk.faces.gateway.faults import BadRequest, TooLarge, TooSlow, WrongType
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(rb"[0-9]{1,18}\Z")
 _TYPES = {b"", b"application/json", b"application/octet-stream"}
+# zlib's window argument: 16 more reads a gzip header.
+_ENCODINGS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
 class Gone(Exception):
@@ -56,7 +59,7 @@ class Headers:
 
 
 def check_type(headers: Headers) -> None:
-    """Refuse a body that is declared as something else than JSON or binary tensors, or encoded.
+    """Refuse a body that is declared as something else than JSON or binary tensors.
 
     Raises:
         WrongType: if it is.
@@ -65,8 +68,38 @@ def check_type(headers: Headers) -> None:
     kind = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind not in _TYPES:
         raise WrongType("Content-Type must be application/json or application/octet-stream")
-    if (headers.one(b"content-encoding") or b"identity").lower() != b"identity":
-        raise WrongType("an encoded body is not read")
+    if encoding_of(headers) not in {b"identity", *_ENCODINGS}:
+        raise WrongType("Content-Encoding must be gzip, deflate or identity")
+
+
+def encoding_of(headers: Headers) -> bytes:
+    """How the body is encoded; ``identity`` if it is not.
+
+    Raises:
+        BadRequest: if the header is given twice.
+    """
+    return (headers.one(b"content-encoding") or b"identity").lower()
+
+
+def decoded(body: bytearray, encoding: bytes, *, limit: int) -> bytes | bytearray:
+    """The body as it was before it was encoded.
+
+    Raises:
+        BadRequest: if it was not encoded so, or something follows it.
+        TooLarge: if it grows beyond ``limit`` bytes; it is not grown further.
+    """
+    if encoding not in _ENCODINGS:
+        return body
+    inflate = zlib.decompressobj(_ENCODINGS[encoding])
+    try:
+        data = inflate.decompress(body, limit + 1)
+    except zlib.error:
+        raise BadRequest("cannot be decoded", where="Content-Encoding") from None
+    if len(data) > limit:
+        raise TooLarge(f"a body may have {limit} bytes when it is decoded")
+    if not inflate.eof or inflate.unused_data:
+        raise BadRequest("is cut off, or something follows it", where="Content-Encoding")
+    return data
 
 
 async def read_body(receive: Receive, headers: Headers, *, limit: int, seconds: float) -> bytearray:

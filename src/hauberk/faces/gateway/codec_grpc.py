@@ -122,24 +122,6 @@ def write(response: Response) -> bytes:
     return b"".join([head, *_parameters(4, response.parameters), *described, *raw])
 
 
-def write_server(told: Mapping[str, Any]) -> bytes:
-    """The server's metadata."""
-    extensions = b"".join(put_always(3, name.encode()) for name in told["extensions"])
-    return put(1, told["name"]) + put(2, told["version"]) + extensions
-
-
-def write_model(told: Mapping[str, Any]) -> bytes:
-    """The model's metadata."""
-    parts = [put(1, told["name"])]
-    parts += [put_always(2, version.encode()) for version in told["versions"]]
-    parts.append(put(3, told["platform"]))
-    for number, tensors in ((4, told["inputs"]), (5, told["outputs"])):
-        for one in tensors:
-            shape = put(3, packed(one["shape"]))
-            parts.append(put_always(number, put(1, one["name"]) + put(2, one["datatype"]) + shape))
-    return b"".join(parts)
-
-
 def _input(data: memoryview) -> _Input:
     one = _Input()
     for number, value in fields(data):

@@ -102,7 +102,13 @@ class DataPlane:
         return {
             "name": "hauberk",
             "version": __version__,
-            "extensions": ["binary_tensor_data", "hauberk_routing"],
+            "extensions": [
+                "binary_tensor_data",
+                "model_repository",
+                "model_configuration",
+                "statistics",
+                "hauberk_routing",
+            ],
             **consent,
         }
 

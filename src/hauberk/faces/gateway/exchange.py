@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway.body import pass_over, read_body
+from hauberk.faces.gateway.body import decoded, encoding_of, pass_over, read_body
 from hauberk.faces.gateway.codec_json import encode
 from hauberk.faces.gateway.faults import TooSlow, WrongMethod
 from hauberk.faces.gateway.sealing import Fact
@@ -56,10 +57,13 @@ class Call:
             raise WrongMethod(f"use {' or '.join(methods)}", allowed=methods)
 
     async def body(self, *, limit: int, seconds: float) -> memoryview:
-        """The body; raises as :func:`read_body` does."""
+        """The body, decoded; raises as :func:`read_body` and :func:`decoded` do."""
         data = await read_body(self.receive, self.headers, limit=limit, seconds=seconds)
         self._read = True
-        return memoryview(data)
+        encoding = encoding_of(self.headers)
+        if encoding == b"identity":
+            return memoryview(data)
+        return memoryview(await asyncio.to_thread(decoded, data, encoding, limit=limit))
 
     def fact(self, answer: Answer, *, payload: bool) -> Fact:
         """What the sealed log keeps of it, once its principal is known."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -19,11 +21,32 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 _P = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+@dataclass
+class Count:
+    """What was answered so far, for the statistics extension; times in seconds."""
+
+    rows: int = 0
+    good: int = 0
+    bad: int = 0
+    good_seconds: float = 0.0
+    bad_seconds: float = 0.0
+
+    def add(self, seconds: float, *, good: bool) -> None:
+        """One request more."""
+        if good:
+            self.good += 1
+            self.good_seconds += seconds
+        else:
+            self.bad += 1
+            self.bad_seconds += seconds
+
+
 class Meters:
     """Counters, gauges and histograms named ``hauberk_…``; times in seconds."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.count = Count()
         own = self._registry
         self.requests = Counter(
             "hauberk_requests",
@@ -69,9 +92,11 @@ class Meters:
             child = self._children[key] = self.requests.labels(str(code), route)
         child.inc()
         self.seconds.observe(seconds)
+        self.count.add(seconds, good=code < HTTPStatus.BAD_REQUEST)
 
     def told(self, records: Sequence[Record]) -> None:
         """Count the rows of one request."""
+        self.count.rows += len(records)
         for record in records:
             self.rows.labels(record.outcome, record.route).inc()
             if record.p_benign is not None:

@@ -8,10 +8,10 @@ from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hauberk.core.errors import ConfigError, EnvironmentFault
-from hauberk.faces.gateway import codec_grpc
+from hauberk.faces.gateway import codec_grpc, codec_grpc_models, extensions, repository
 from hauberk.faces.gateway.faults import Fault, Forbidden, NotNow, Unauthenticated
 from hauberk.faces.gateway.sealing import Fact
 from hauberk.faces.gateway.wire import put
@@ -66,6 +66,11 @@ class Rpc:
             "ModelReady": partial(self._answer, "read", self._model_ready),
             "ModelMetadata": partial(self._answer, "read", self._metadata),
             "ModelInfer": partial(self._answer, "infer", self._infer),
+            "ModelConfig": partial(self._answer, "read", self._config),
+            "ModelStatistics": partial(self._answer, "read", self._statistics),
+            "RepositoryIndex": partial(self._answer, "read", self._index),
+            "RepositoryModelLoad": partial(self._answer, "load", partial(self._change, "load")),
+            "RepositoryModelUnload": partial(self._answer, "load", partial(self._change, "unload")),
         }
         return grpc.method_handlers_generic_handler(
             SERVICE,
@@ -149,7 +154,7 @@ class Rpc:
     async def _server(self, asked: _Asked, data: bytes, started: float) -> bytes:
         del data, started
         self._permit(asked, "read", self.app.plane.name)
-        return codec_grpc.write_server(self.app.plane.server())
+        return codec_grpc_models.write_server(self.app.plane.server())
 
     async def _model_ready(self, asked: _Asked, data: bytes, started: float) -> bytes:
         del started
@@ -165,7 +170,36 @@ class Rpc:
         del started
         name, version = codec_grpc.read_names(data)
         self._permit(asked, "read", name)
-        return codec_grpc.write_model(self.app.plane.metadata(name, version or None))
+        return codec_grpc_models.write_model(self.app.plane.metadata(name, version or None))
+
+    async def _config(self, asked: _Asked, data: bytes, started: float) -> bytes:
+        del started
+        name, version = codec_grpc.read_names(data)
+        self._permit(asked, "read", name)
+        told = extensions.config(self.app.plane, name, version or None)
+        return codec_grpc_models.write_config(told)
+
+    async def _statistics(self, asked: _Asked, data: bytes, started: float) -> bytes:
+        del started
+        name, version = codec_grpc.read_names(data)
+        name = name or self.app.plane.name
+        self._permit(asked, "read", name)
+        told = extensions.statistics(self.app.plane, self.app.control.meters, name, version or None)
+        return codec_grpc_models.write_statistics(told)
+
+    async def _index(self, asked: _Asked, data: bytes, started: float) -> bytes:
+        del data, started
+        self._permit(asked, "read", self.app.plane.name)
+        return codec_grpc_models.write_index(repository.index(self.app.plane))
+
+    async def _change(
+        self, verb: Literal["load", "unload"], asked: _Asked, data: bytes, started: float
+    ) -> bytes:
+        del started
+        name = codec_grpc.read_names(data)[1]  # the first names a repository
+        self._permit(asked, "load", name)
+        await repository.change(self.app.plane, name, verb)
+        return b""
 
     async def _infer(self, asked: _Asked, data: bytes, started: float) -> bytes:
         name = codec_grpc.read_names(data)[0]
