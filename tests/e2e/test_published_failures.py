@@ -241,7 +241,7 @@ def test_published_failure_6_only_signed_models_are_served_and_never_a_pickle(
     # What is revoked, or altered on the disk, is withdrawn while it is served.
     routing = home.deployer.routing()
     assert routing is not None
-    revoke = ["models", "revoke", routing.primary, "--reason", "a test"]
+    revoke = ["revoke", routing.primary, "--reason", "a test"]
     assert run([*revoke, "--state", str(home.folder)]) == 0
     assert _within(20.0, lambda: not one.is_ready())
     shot = one.send(one.rows(1), name="revoked")[0]

@@ -1,4 +1,4 @@
-"""The rules of vetting: model files from HB-V001, settings from HB-V101 on."""
+"""The rules of vetting: model files from HB-V001, settings from HB-V101, packages from HB-V201."""
 
 from __future__ import annotations
 
@@ -182,5 +182,53 @@ VETTING = (
         title="no rights over everything",
         text="No role may do everything to everything.",
         severity=Severity.HIGH,
+    ),
+    Rule(
+        code="HB-V201",
+        title="no known vulnerability",
+        text="No advisory in the index is about the version of a package that is asked for.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V202",
+        title="a fresh index knows the package",
+        text="Every package is in an index of advisories and releases that is not old.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V203",
+        title="one version, by its hash",
+        text="Every package is asked for in one version whose files are fixed by their hashes.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V204",
+        title="no name that imitates another",
+        text="No package has a name that is easily mistaken for that of a popular one.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V205",
+        title="not taken back",
+        text="No release is asked for that its makers have taken back (yanked).",
+        severity=Severity.MEDIUM,
+    ),
+    Rule(
+        code="HB-V206",
+        title="from one index that is authenticated",
+        text="Packages come from one index over an authenticated line, not from links or folders.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V207",
+        title="installed as it was made",
+        text="The files of installed packages are those of their record, and none runs unasked.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0010.001",),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_DAYS = 180
+# CycloneDX's grounds for saying that a hole in a package does not affect its user.
+Justification = Literal[
+    "",
+    "code_not_present",
+    "code_not_reachable",
+    "requires_configuration",
+    "requires_dependency",
+    "requires_environment",
+    "protected_by_compiler",
+    "protected_at_runtime",
+    "protected_at_perimeter",
+    "protected_by_mitigating_control",
+]
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 
 
@@ -23,6 +36,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """``owner`` answers for letting ``rule`` go for the digest ``subject`` until ``expires``.
 
     It holds from the first moment of ``created`` to the last before ``expires``, in UTC.
+    ``justification`` says why a hole in a package does not matter, for VEX.
 
     Raises:
         ConfigError: if it lasts more than :data:`MAX_DAYS` days, or not at all.
@@ -36,6 +50,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: Words
     created: date
     expires: date
+    justification: Justification = ""
 
     def __post_init__(self) -> None:
         find_rule(self.rule)

@@ -53,7 +53,7 @@ def _plain_files() -> Iterator[Sample]:
         yield _good(f"tree-{protocol}.pkl", pickle.dumps(tree, protocol))
     yield _good("config.json", json.dumps({"hidden_size": 4, "note": "{not a template}"}).encode())
     yield _good("README.md", b"# A model\n\nUse `import torch` and `eval()`.\n")
-    yield _good("requirements.txt", b"numpy==2.0.0\n")
+    yield _good("labels.txt", b"cat\ndog\nno bird\n")
     yield _good("merges.txt", b"#version: 0.2\nh e\nl l\n")
     template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m.content | trim }}{% endfor %}"
     yield _good("model.gguf", gguf_model(template))

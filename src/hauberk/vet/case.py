@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hauberk.core.evidence import Severity
 from hauberk.core.rule import RULES
+from hauberk.vet.advisory import Known
 from hauberk.vet.finding import Finding
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Case:
     size: int
     inspect: Inspect
     limits: Limits = field(default_factory=Limits)
+    known: Known = field(default_factory=Known)
     findings: list[Finding] = field(default_factory=list)
     partial: bool = False
     inflated: int = 0

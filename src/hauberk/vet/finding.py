@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from hauberk.core.evidence import Severity
 
+GAPS = frozenset({"HB-V003", "HB-V007", "HB-V017"})  # rules that go with a partial coverage
+
 
 class Outcome(StrEnum):
     """Three outcomes; what could not be judged is ``review``, never ``clean``."""
@@ -25,12 +27,16 @@ class Coverage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing found: the rule it breaks, in words, and the place inside the file."""
+    """One thing found: the rule it breaks, in words, and the place inside the file.
+
+    ``excused`` says by whom and why it does not count, where it does not.
+    """
 
     rule: str
     severity: Severity
     message: str
     where: str = ""
+    excused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +54,15 @@ class Vetted:
 
     @property
     def outcome(self) -> Outcome:
-        """Malicious on a critical finding; clean only without findings and read in full."""
-        severities = {one.severity for one in self.findings}
+        """Malicious on a critical finding; clean only without findings and read in full.
+
+        What was not read may be excused by whoever answers for it, if every gap is.
+        """
+        severities = {one.severity for one in self.findings if not one.excused}
         if Severity.CRITICAL in severities:
             return Outcome.MALICIOUS
-        if severities & {Severity.HIGH, Severity.MEDIUM} or self.coverage is Coverage.PARTIAL:
+        if severities & {Severity.HIGH, Severity.MEDIUM}:
             return Outcome.REVIEW
-        return Outcome.CLEAN
+        gaps = [one for one in self.findings if one.rule in GAPS]
+        unread = self.coverage is Coverage.PARTIAL and not (gaps and all(g.excused for g in gaps))
+        return Outcome.REVIEW if unread else Outcome.CLEAN

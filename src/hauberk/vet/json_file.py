@@ -40,6 +40,12 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
     vet_config(tree, case, where)
     text = raw.decode("utf-8", "replace")
     find_secrets(text, case, where)
+    if isinstance(tree, dict) and "_meta" in tree and "default" in tree:
+        from hauberk.vet.lock_file import vet_pipfile  # noqa: PLC0415 - rarely needed
+
+        vet_pipfile(tree, case, where)
+    elif isinstance(tree, dict) and "lockfileVersion" in tree:
+        case.gap("packages that are not Python's are not judged here", where)
     if isinstance(tree, dict) and "apiVersion" in tree and "kind" in tree:
         vet_objects(tree, text, case, where)
     for key, value in _texts(tree):

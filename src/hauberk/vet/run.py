@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hauberk.core.evidence import Severity
+from hauberk.vet.advisory import Known
 from hauberk.vet.case import Broken, Case, LimitReached, Limits
 from hauberk.vet.finding import Coverage, Vetted
 from hauberk.vet.sniff import sniff
@@ -43,13 +44,19 @@ _POLYGLOTS = frozenset({"zip", "tar", "7z", "json", "text", "empty", "zlib"})
 _TAIL = (1 << 16) + 22
 
 
-def vet(source: Source, name: str, limits: Limits | None = None) -> Vetted:
+def vet(
+    source: Source, name: str, limits: Limits | None = None, *, known: Known | None = None
+) -> Vetted:
     """The findings of one file; ``name`` is shown and compared, but decides nothing.
+
+    ``known`` is what is known of packages: without it none is clean.
 
     Nothing is executed or unpickled. An error within an examiner is a finding, and the file is
     then for review.
     """
-    case = Case(size=source.size, inspect=inspect, limits=limits or Limits())
+    case = Case(
+        size=source.size, inspect=inspect, limits=limits or Limits(), known=known or Known()
+    )
     kind = inspect(source, case, name.rpartition("/")[2], 0)
     if kind == "unknown":
         case.find("HB-V017", "its content is of no known format", name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _KUBERNETES = re.compile(r"^[ \t]*-?[ \t]*apiVersion:", re.MULTILINE)
 _COMPOSE = re.compile(r"^services:\s*$", re.MULTILINE)
+_CONDA = re.compile(r"^dependencies:[ \t]*(\n[ \t]*(#.*)?)*\n[ \t]*- ", re.MULTILINE)
 _DOCKERFILE = re.compile(r"\A([ \t]*(#.*|ARG .*)?\n)*+FROM\s+\S+", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"\A([ \t]*(#.*)?\n)*+(export\s+)?[A-Z][A-Z0-9_]*=")
 _SETTING = re.compile(
@@ -35,11 +36,14 @@ def vet_settings(text: str, case: Case, where: str) -> bool:
         for tree in _documents(text, case, where):
             if isinstance(tree, dict):
                 vet_compose(tree, case, where)
+    elif _CONDA.search(text):
+        _conda(text, case, where)
     elif _ENVIRONMENT.match(text):
         for match in _SETTING.finditer(text):
             credential(match[1], match[2], case, where)
     else:
         return False
+    case.traits.add("settings")
     settings_text(text, case, where)
     return True
 
@@ -48,7 +52,16 @@ def vet_objects(tree: Any, text: str, case: Case, where: str) -> None:
     """Examine Kubernetes objects that are there as a tree."""
     for one in _objects(tree):
         vet_object(one, case, where)
+    case.traits.add("settings")
     settings_text(text, case, where)
+
+
+def _conda(text: str, case: Case, where: str) -> None:
+    from hauberk.vet.lock_file import vet_conda  # noqa: PLC0415 - rarely needed
+
+    for tree in _documents(text, case, where):
+        if isinstance(tree, dict):
+            vet_conda(tree, case, where)
 
 
 def _dockerfile(text: str, case: Case, where: str) -> None:

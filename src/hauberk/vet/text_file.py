@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hauberk.core.evidence import Severity
+from hauberk.vet.package_list import vet_packages
 from hauberk.vet.secrets import find_secrets
 from hauberk.vet.settings_file import vet_settings
 from hauberk.vet.templates import template_reaches
@@ -40,7 +41,8 @@ def vet_text(source: Source, case: Case, where: str, depth: int) -> None:
     if len(raw) > _LONGEST:
         case.gap("a text too long to be read", where)
     find_secrets(text, case, where)
-    vet_settings(text, case, where)
+    if not vet_packages(text, case, where):
+        vet_settings(text, case, where)
     if "{{" in text or "{%" in text:
         reached = template_reaches(text)
         if reached:

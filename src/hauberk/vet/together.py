@@ -1,12 +1,13 @@
-"""What only shows when all files are seen: workloads whose namespace has no network policy."""
+"""What only shows when all files are seen: an open namespace, and lists of packages left out."""
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hauberk.core.rule import RULES
-from hauberk.vet.finding import Finding
+from hauberk.vet.finding import Coverage, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,27 @@ def together(found: Sequence[Vetted]) -> list[Vetted]:
         for trait in one.traits
         if trait.startswith("policy ")
     }
-    return [_with_open(one, closed) for one in found]
+    seen = {posixpath.normpath(one.path) for one in found}
+    return [_with_left_out(_with_open(one, closed), seen) for one in found]
+
+
+def _with_left_out(file: Vetted, seen: set[str]) -> Vetted:
+    """A list of packages may take in another one, which has to be vetted as well."""
+    folder = posixpath.dirname(file.path)
+    wanted = [one.removeprefix("includes ") for one in file.traits if one.startswith("includes ")]
+    missing = [one for one in wanted if posixpath.normpath(posixpath.join(folder, one)) not in seen]
+    added = tuple(
+        Finding(
+            rule="HB-V003",
+            severity=RULES["HB-V003"].severity,
+            message=f"it takes in {one[:100]}, which was not vetted with it",
+            where=file.path,
+        )
+        for one in sorted(missing)
+    )
+    if not added:
+        return file
+    return replace(file, findings=(*file.findings, *added), coverage=Coverage.PARTIAL)
 
 
 def _with_open(file: Vetted, closed: set[str]) -> Vetted:

@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "models": "List the models that the ledger knows, and register one.",
     "keys": "Make and list the keys that sign models.",
     "vet": "Check data, model files and packages before they are let in.",
+    "advisories": "Keep an index of known holes in packages, asked offline.",
     "attack": "Attack a model and show what it loses.",
     "evaluate": "Measure a model against its threat model.",
     "harden": "Train a model that withstands the attacks.",

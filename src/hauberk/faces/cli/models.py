@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hauberk.core.digest import short
 from hauberk.core.errors import Untrusted, UserError
 from hauberk.faces.cli import options
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """List the models that the ledger knows, register one, or revoke one."""
+    """List the models that the ledger knows, or register one; `hauberk revoke` takes one back."""
 
 
 @command.command("list")
@@ -70,18 +69,6 @@ def register(*, model: Path, by: str, spec: Spec, state: Path, output: Output) -
     with output.progress("training the twin") as advance:
         routing = set_up(home, spec, found, by=by, progress=advance)
     output.data({"primary": routing.primary, "twin": routing.twin, "name": spec.model.name})
-    return 0
-
-
-@command.command()
-@click.argument("digest")
-@click.option("--reason", required=True, help="Why; it goes into the ledger.")
-@options.state
-@options.output("json")
-def revoke(*, digest: str, reason: str, state: Path, output: Output) -> int:
-    """Never serve DIGEST again; no signature undoes it."""
-    entry = _home(state).trust.revoke(digest, reason, time.time())
-    output.data({"digest": digest, "entry": entry.index, "revoked": short(digest)})
     return 0
 
 

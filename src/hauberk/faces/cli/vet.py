@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import click
 from hauberk.adapters.local.disk_source import files, opened
 from hauberk.core.errors import UserError
 from hauberk.core.evidence import Severity
-from hauberk.faces.cli import options
+from hauberk.faces.cli import options, vetted
+from hauberk.vet.advisory import Known
 from hauberk.vet.finding import Coverage, Finding, Outcome, Vetted
 from hauberk.vet.run import vet
 from hauberk.vet.together import together
@@ -19,39 +21,73 @@ from hauberk.vet.together import together
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hauberk.core.evidence import Evidence
     from hauberk.faces.cli.output import Output
 
 _MOST_LISTED = 1_000_000
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option("--environment", type=_FOLDER, multiple=True, help="Packages installed in a folder.")
+@click.option("--advisories", type=_FILE, help="An index of advisories. [default: that of --state]")
+@click.option("--max-age", type=float, default=30.0, help="Days until an index is too old.")
+@click.option("--online", is_flag=True, help="Ask pip-audit instead of an index.")
+@click.option("--waivers", type=_FILE, help="What may be let go, by whom, until when.")
+@click.option("--baseline", type=_FILE, help="What was known before, and is not told as new.")
+@click.option("--write-baseline", type=_FILE, help="Write what is found now as a baseline.")
+@click.option("--owner", default="", help="Who answers for the baseline that is written.")
+@click.option("--days", type=int, default=90, help="How long that baseline holds.")
+@click.option("--vex", type=_FILE, help="Write the holes in packages as CycloneDX VEX.")
+@click.option("--record", is_flag=True, help="Enter what was found into the ledger.")
+@options.state
 @options.output("table", "json", "sarif", "junit", "md")
-def command(*, paths: tuple[str, ...], output: Output) -> int:
+def command(*, paths: tuple[str, ...], state: Path, output: Output, **given: Any) -> int:
     """Check files before they are let in; folders are walked, `-` reads names from stdin.
 
     Nothing is executed, imported or unpickled. Exit 0: all clean; 1: something is malicious or
     for review.
     """
-    found = together([examine(path) for path in files(_named(paths))])
+    if not paths and not given["environment"]:
+        raise UserError("nothing to vet", hint="name files or folders, or an --environment")
+    now = time.time()
+    known = _known(given["advisories"], state, given["max_age"], now)
+    found = _found(paths, given["environment"], known)
+    if given["online"]:
+        known = _online(found, given["max_age"], now)
+        found = _found(paths, given["environment"], known)
     if not found:
         raise UserError("no files there", where=", ".join(paths)[:200])
+    if any(given[key] for key in ("waivers", "baseline", "write_baseline", "vex", "record")):
+        from hauberk.faces.cli.vet_decided import decided
+
+        found = decided(found, given, state, output, at=now)
     if output.form == "json":
-        output.data({"files": [plain(one) for one in found]})
+        output.data({"files": [vetted.plain(one) for one in found]})
     elif output.form == "table":
-        output.write(table(found))
+        output.write(vetted.table(found))
     else:
-        output.evidence([one for file in found for one in evidence(file)], heading="Vetting")
-    output.say(summary(found))
+        told = [one for file in found for one in vetted.evidence(file)]
+        output.evidence(told, heading="Vetting")
+    output.say(vetted.summary(found))
     return int(any(one.outcome is not Outcome.CLEAN for one in found))
 
 
-def examine(path: Path) -> Vetted:
+def _found(paths: tuple[str, ...], folders: Iterable[Path], known: Known) -> list[Vetted]:
+    found = [examine(path, known) for path in files(_named(paths))]
+    for folder in folders:
+        from hauberk.adapters.local.site_packages import vet_environment
+
+        found += vet_environment(folder, known)
+    return together(found)
+
+
+def examine(path: Path, known: Known | None = None) -> Vetted:
     """The findings of one file; what cannot be opened is for review."""
     try:
         with opened(path) as source:
-            return vet(source, str(path))
+            return vet(source, str(path), known=known)
     except (OSError, UserError) as error:
         told = getattr(error, "strerror", None) or getattr(error, "what", None) or str(error)
         finding = Finding(
@@ -60,77 +96,26 @@ def examine(path: Path) -> Vetted:
         return Vetted(path=str(path), kind="unread", coverage=Coverage.PARTIAL, findings=(finding,))
 
 
-def plain(file: Vetted) -> dict[str, Any]:
-    """One file as JSON values."""
-    return {
-        "path": file.path,
-        "kind": file.kind,
-        "verdict": file.outcome.value,
-        "coverage": file.coverage.value,
-        "findings": [
-            {
-                "rule": one.rule,
-                "severity": one.severity.value,
-                "message": one.message,
-                "where": one.where,
-            }
-            for one in file.findings
-        ],
-    }
+def _known(path: Path | None, state: Path, days: float, at: float) -> Known:
+    """The index that is named, or that of the state directory if it has one."""
+    if path is None and not (state / "advisories.db").is_file():
+        return Known(at=at, days=days)
+    from hauberk.adapters.local.advisories import Advisories
 
-
-def table(found: Iterable[Vetted]) -> str:
-    """One line for each file, and one for each finding below it."""
-    from hauberk.govern.text import columns, one_line
-
-    lines = columns(
-        [
-            ("FILE", "FORMAT", "READ", "VERDICT"),
-            *((one.path, one.kind, one.coverage.value, _shown(one.outcome)) for one in found),
-        ]
-    )
-    told = [
-        f"  {file.path}: {one.rule} {one.severity.value}: {one.message} ({one.where})"
-        for file in found
-        for one in file.findings
-    ]
-    return "\n".join([*lines, *([""] if told else []), *map(one_line, told)]) + "\n"
-
-
-def evidence(file: Vetted) -> Iterator[Evidence]:
-    """What was found as evidence; a clean file is one pass."""
-    from hauberk.core.evidence import Evidence, Verdict
-    from hauberk.core.rule import RULES
-
-    if file.outcome is Outcome.CLEAN:
-        yield Evidence(
-            rule="HB-V001", subject=file.path, verdict=Verdict.PASS, message="clean", value=1.0
+    if path is not None and not path.is_file():
+        raise UserError(
+            "no such index", where=str(path), hint="`hauberk advisories import FILE` makes one"
         )
-        return
-    for one in file.findings:
-        unread = one.rule == "HB-V003"
-        if one.severity in {Severity.INFO, Severity.LOW}:
-            continue
-        yield Evidence(
-            rule=one.rule,
-            subject=file.path,
-            verdict=Verdict.UNKNOWN if unread else Verdict.FAIL,
-            message=f"{one.message} ({one.where})",
-            value=None if unread else 0.0,
-            severity=one.severity,
-            atlas=RULES[one.rule].atlas,
-        )
+    return Known(index=Advisories(path or state / "advisories.db"), at=at, days=days)
 
 
-def summary(found: Iterable[Vetted]) -> str:
-    """How many of which outcome: ``1 malicious, 2 for review, 3 clean``."""
-    outcomes = [one.outcome for one in found]
-    words = {Outcome.MALICIOUS: "malicious", Outcome.REVIEW: "for review", Outcome.CLEAN: "clean"}
-    return ", ".join(f"{outcomes.count(o)} {w}" for o, w in words.items() if outcomes.count(o))
+def _online(found: Iterable[Vetted], days: float, at: float) -> Known:
+    """What pip-audit answers about the exact versions that were asked for."""
+    from hauberk.adapters.pip_audit import ask
 
-
-def _shown(outcome: Outcome) -> str:
-    return outcome.value if outcome is Outcome.CLEAN else outcome.value.upper()
+    traits = [trait for file in found for trait in file.traits if trait.startswith("package ")]
+    pairs = sorted({trait.removeprefix("package ").partition("==")[::2] for trait in traits})
+    return Known(index=ask(pairs, at=at), at=at, days=days)
 
 
 def _named(paths: tuple[str, ...]) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""What vetting knows beforehand, as data."""
