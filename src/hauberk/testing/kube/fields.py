@@ -104,7 +104,7 @@ def applied(
             paths.discard(path)
     result = copy.deepcopy(live)
     kept = set().union(*owners.values()) if owners else set()
-    for path in sorted(old - new, key=len, reverse=True):
+    for path in sorted(old - new, key=len):  # an item of a list before what is in it
         if not any(path == one[: len(path)] for one in kept | new):
             _remove(result, path, schema)
     result = _merged(result, wanted, schema, top=True)
