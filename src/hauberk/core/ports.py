@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hauberk.core.record import Record
@@ -77,6 +78,26 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     payloadType: str  # noqa: N815 - the name that the DSSE specification gives it
     payload: str
     signatures: list[dict[str, str]]
+
+
+class Shard(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """Samples ``start`` up to, not including, ``stop`` of the data that a piece of work is over."""
+
+    start: int
+    stop: int
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Work over many samples that can be done shard by shard, in any process on any machine.
+
+    ``opener`` names ``module:function``. Called once in each process with ``spec``, plain JSON
+    values, it loads what it needs and returns a function from a shard to its result as bytes. What
+    it finds about a sample depends on ``spec`` and the sample alone: neither on the engine nor on
+    how the samples were cut into shards.
+    """
+
+    opener: str
+    spec: dict[str, Any]
 
 
 class Store(Protocol):
@@ -178,6 +199,21 @@ class Trainer(Protocol):
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is; None if it was never submitted."""
+
+
+class Executor(Protocol):
+    """An engine that does shards of work: this process, a pool of processes, a cluster."""
+
+    def run(self, work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, bytes]]:
+        """Each shard once with its result, in the order in which they end.
+
+        A shard whose process died is done again, a few times. Closing the iterator stops what is
+        under way and leaves no process behind.
+
+        Raises:
+            HauberkError: what the work raised, of the same kind, or naming another exception.
+            EnvironmentFault: if the process of the same shard died again and again.
+        """
 
 
 class RecordSource(Protocol):

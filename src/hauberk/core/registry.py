@@ -26,6 +26,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pgd": "hauberk.attack.pgd:PGD",
         "square": "hauberk.attack.square:Square",
     },
+    "engine": {
+        "inline": "hauberk.adapters.local.pool:Inline",
+        "processes": "hauberk.adapters.local.pool:Processes",
+    },
     "guard": {
         "bilateral": "hauberk.guard.bilateral:Bilateral",
         "jpeg": "hauberk.guard.jpeg:Jpeg",

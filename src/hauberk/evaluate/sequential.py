@@ -9,16 +9,18 @@ import numpy as np
 
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.interval import wilson
+from hauberk.core.sharding import cut
 from hauberk.evaluate.gradient import GradientHealth
 from hauberk.evaluate.robustness import EXAMPLES, evaluate
 from hauberk.evaluate.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hauberk.attack.attack import Attack
     from hauberk.core.data import Dataset
     from hauberk.core.model import Model
+    from hauberk.core.ports import Shard
     from hauberk.core.threat import ThreatModel
     from hauberk.evaluate.result import AttackResult, Robustness
 
@@ -68,23 +70,53 @@ def evaluate_until(
         UserError: as :func:`hauberk.evaluate.robustness.evaluate`; or a budget without a clock.
     """
     lent = run or Run()
-    if stop.budget is not None and lent.clock is None:
+
+    def shards() -> Iterator[tuple[Shard, Robustness]]:
+        for shard in cut(len(data), stop.shard):
+            part = replace(lent, rows=(shard.start, shard.stop), progress=None)
+            yield (
+                shard,
+                evaluate(model, data, threat, attacks=attacks, eps=eps, seed=seed, run=part),
+            )
+
+    found, left_out = gather(shards(), len(data), stop=stop, run=lent)
+    return (found if left_out else replace(found, name=data.name)), left_out
+
+
+def gather(
+    shards: Iterator[tuple[Shard, Robustness]], total: int, *, stop: Stop, run: Run
+) -> tuple[Robustness, int]:
+    """Put shards together as they end, until ``stop``; the result, and how many samples lack.
+
+    They may come in any order and from any engine: those after the first gap wait, and are left
+    out if it is never filled, so that the result is always the first samples of the data.
+
+    Raises:
+        UserError: if there is a budget but no clock.
+        DataError: if no shard came, or they are not of one evaluation.
+    """
+    if stop.budget is not None and run.clock is None:
         raise UserError("a budget of time needs a clock")
+    early: dict[int, Robustness] = {}
     parts: list[Robustness] = []
-    began, longest = lent.now(), 0.0
-    for start in range(0, len(data), stop.shard):
-        end, since = min(start + stop.shard, len(data)), lent.now()
-        part = replace(lent, rows=(start, end), progress=None)
-        parts.append(evaluate(model, data, threat, attacks=attacks, eps=eps, seed=seed, run=part))
-        if lent.progress is not None:
-            lent.progress(end, len(data))
-        longest = max(longest, lent.now() - since)
-        late = stop.budget is not None and lent.now() - began + longest > stop.budget
-        if late or _narrow(parts, stop.width):
+    end = 0
+    began, longest = run.now(), 0.0
+    since = began
+    for shard, result in shards:
+        early[shard.start] = result
+        while end in early:
+            part = early.pop(end)
+            end += part.n
+            shown = sum(len(one.examples) for one in parts)
+            parts.append(part if shown < EXAMPLES else replace(part, examples=()))
+        if run.progress is not None:
+            run.progress(end + sum(one.n for one in early.values()), total)
+        longest, since = max(longest, run.now() - since), run.now()
+        late = stop.budget is not None and since - began + longest > stop.budget
+        if parts and (late or _narrow(parts, stop.width)):
             break
     found = merge(parts)
-    left_out = len(data) - found.n
-    return (found if left_out else replace(found, name=data.name)), left_out
+    return found, total - found.n
 
 
 def merge(parts: Sequence[Robustness]) -> Robustness:

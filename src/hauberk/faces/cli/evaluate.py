@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hauberk.faces.cli.output import Output
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_SHARD = 128  # what is done again, at most, after a kill
+_BOUNDED = 100
 
 
 @click.command()
@@ -39,65 +41,91 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
     help="Stop where robust accuracy is known to plus or minus this much.",
 )
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    envvar="HAUBERK_WORKERS",
+    help="Share the samples out among so many processes. The figures stay the same.",
+)
+@click.option(
+    "--engine",
+    metavar="NAME",
+    envvar="HAUBERK_ENGINE",
+    help="What runs the shards. [default: inline for one worker, otherwise processes]",
+)
 @options.spec("data", "threat", "seed", "gate.robust_accuracy", "gate.clean_accuracy")
+@options.state
 @options.output()
 def command(
     *,
-    model: Path,
     attacks: str,
     budget: float | None,
     width: float | None,
-    samples: int,
-    spec: Spec,
+    workers: int,
+    engine: str | None,
+    state: Path,
     output: Output,
+    **what: Any,
 ) -> int:
     """Attack the file MODEL on held-out data, at several radii, and say how sure the figure is.
 
-    Exit code 1 where a limit of the gate is missed, or the figure is not to be believed.
+    Killed or interrupted, the same command goes on where it was. Exit code 1 where a limit of the
+    gate is missed, or the figure is not to be believed.
     """
-    import numpy as np
-
-    from hauberk.adapters.data.source import load_dataset
+    from hauberk.adapters.local.evaluation import Plan, carried_out
+    from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.adapters.models.load import load
     from hauberk.core.digest import digest_file
     from hauberk.core.registry import find
     from hauberk.core.threat import ThreatModel
     from hauberk.evaluate.masking import masking
     from hauberk.evaluate.run import Run
-    from hauberk.evaluate.sequential import Stop, evaluate_until
+    from hauberk.evaluate.sequential import Stop
 
-    found = load(model)
-    methods = {name: find("attack", name)() for name in attacks.split(",")}
-    # In one shard unless something may stop it.
+    model: Path = what["model"]
+    spec: Spec = what["spec"]
+    names = tuple(attacks.split(","))
+    for name in names:
+        find("attack", name)
+    load(model)  # refuses here, in one line, what a worker would refuse later
     bounded = budget is not None or width is not None
-    stop = Stop(budget=budget, width=width, shard=100 if bounded else samples)
-    data = load_dataset(spec.data.source).split("test")
-    if len(data) > samples or bounded:
+    plan = Plan(
+        model=str(model.absolute()),
+        digest=digest_file(model),
+        data=spec.data.source,
+        norm=spec.threat.norm,
+        eps=spec.threat.eps,
+        radii=tuple(factor * spec.threat.eps for factor in spec.gate.eps_factors),
+        attacks=names,
+        seed=spec.harden.seed,
+        samples=what["samples"],
         # In a drawn order, so that the first shards stand for all of them.
-        chosen = np.random.default_rng(spec.harden.seed).permutation(len(data))[:samples]
-        data = data.take(chosen if bounded else np.sort(chosen))
-    threat = ThreatModel(norm=spec.threat.norm, eps=spec.threat.eps)
-    with output.progress("attacked samples") as advance:
-        result, left_out = evaluate_until(
-            found,
-            data,
-            threat,
-            attacks=methods,
-            stop=stop,
-            eps=[factor * threat.eps for factor in spec.gate.eps_factors],
-            seed=spec.harden.seed,
+        shuffled=bounded,
+    )
+    kept = KeptShards.of(plan.work(), state / "evaluations")
+    runner = find("engine", engine or ("inline" if workers == 1 else "processes"))
+    with output.progress("samples") as advance:
+        result, left_out = carried_out(
+            plan,
+            runner(workers=workers),
+            kept,
+            stop=Stop(budget=budget, width=width, shard=_BOUNDED if bounded else _SHARD),
             run=Run(progress=advance, clock=time.perf_counter),
         )
-    subject = digest_file(model)
     evidence = result.evidence(
-        subject,
+        plan.digest,
         clean_accuracy=spec.gate.clean_accuracy,
         robust_accuracy=spec.gate.robust_accuracy,
     )
-    heading = f"{model}  {subject[:19]}…  {data.name}, n = {result.n}  threat {threat}"
+    threat = ThreatModel(norm=plan.norm, eps=plan.eps)
+    heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}  threat {threat}"
     if left_out:
         heading += f"  {left_out} samples left out"
-    return output.evidence((*evidence, masking(result, subject)), heading=heading)
+    code = output.evidence((*evidence, masking(result, plan.digest)), heading=heading)
+    kept.drop()
+    return code
 
 
 def _seconds(text: str | None) -> float | None:

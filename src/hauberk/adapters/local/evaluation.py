@@ -1,0 +1,125 @@
+"""An evaluation as work for any engine: described in plain values, opened in any process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from hauberk.adapters.data.source import load_dataset
+from hauberk.adapters.models.load import load
+from hauberk.core.digest import digest_file
+from hauberk.core.errors import DataError
+from hauberk.core.ports import Work
+from hauberk.core.registry import find
+from hauberk.core.sharding import cut
+from hauberk.core.threat import Norm, ThreatModel
+from hauberk.evaluate.robustness import evaluate
+from hauberk.evaluate.run import Run
+from hauberk.evaluate.sequential import Stop, gather
+from hauberk.evaluate.shard_file import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hauberk.adapters.local.kept_shards import KeptShards
+    from hauberk.core.data import Dataset
+    from hauberk.core.ports import Executor, Shard
+    from hauberk.evaluate.result import Robustness
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is evaluated: all that the figure depends on.
+
+    ``model`` is a file of content ``digest``; ``data`` a source, of whose test split at most
+    ``samples`` are taken: drawn by ``seed``, in the drawn order if ``shuffled``.
+    """
+
+    model: str
+    digest: str
+    data: str
+    norm: Norm
+    eps: float
+    radii: tuple[float, ...]
+    attacks: tuple[str, ...]
+    seed: int = 0
+    samples: int = 1000
+    shuffled: bool = False
+
+    def work(self) -> Work:
+        """The same as work for an engine."""
+        return Work(opener=f"{__name__}:open_plan", spec=msgspec.to_builtins(self))
+
+    def dataset(self) -> Dataset:
+        """The samples, in order.
+
+        Raises:
+            DataError: if the source cannot be read.
+        """
+        data = load_dataset(self.data).split("test")
+        if len(data) <= self.samples and not self.shuffled:
+            return data
+        chosen = np.random.default_rng(self.seed).permutation(len(data))[: self.samples]
+        return data.take(chosen if self.shuffled else np.sort(chosen))
+
+
+def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
+    """Load what a plan names; from a shard to the archive of its result.
+
+    Raises:
+        DataError: if the model is no longer the one that was planned for.
+    """
+    plan = msgspec.convert(spec, Plan)
+    path = Path(plan.model)
+    if digest_file(path) != plan.digest:
+        raise DataError("the model's file has changed meanwhile", where=plan.model)
+    model, data = load(path), plan.dataset()
+    methods = {name: find("attack", name)() for name in plan.attacks}
+    threat = ThreatModel(norm=plan.norm, eps=plan.eps)
+
+    def do(shard: Shard) -> bytes:
+        result = evaluate(
+            model,
+            data,
+            threat,
+            attacks=methods,
+            eps=plan.radii,
+            seed=plan.seed,
+            run=Run(rows=(shard.start, shard.stop)),
+        )
+        return encode(result)
+
+    return do
+
+
+def carried_out(
+    plan: Plan, engine: Executor, kept: KeptShards, *, stop: Stop, run: Run
+) -> tuple[Robustness, int]:
+    """Do what is not ``kept`` yet, keep it, and put all together until ``stop``.
+
+    The result, and how many samples were left out.
+
+    Raises:
+        UserError: as :func:`hauberk.evaluate.robustness.evaluate`.
+        EnvironmentFault: if a process dies again and again, or nothing more can be kept.
+    """
+    data = plan.dataset()
+    name, total = data.name, len(data)
+    del data  # each process has its own
+    shards = cut(total, stop.shard)
+
+    def found() -> Iterator[tuple[Shard, Robustness]]:
+        missing = dict.fromkeys(shards)
+        for shard, result in kept.read():
+            if shard in missing:
+                del missing[shard]
+                yield shard, decode(result)
+        for shard, result in engine.run(plan.work(), list(missing)):
+            kept.keep(shard, result)
+            yield shard, decode(result)
+
+    result, left_out = gather(found(), total, stop=stop, run=run)
+    return (result if left_out else replace(result, name=name)), left_out
