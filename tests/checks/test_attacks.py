@@ -10,15 +10,25 @@ import pytest
 import torch
 
 from hauberk.attack.apgd import APGD
+from hauberk.attack.apgd_l1 import APGDL1
+from hauberk.attack.boundary import Boundary
 from hauberk.attack.carlini_wagner import CarliniWagner
 from hauberk.attack.deepfool import DeepFool
+from hauberk.attack.elastic_net import ElasticNet
 from hauberk.attack.ensemble import Auto, Best
 from hauberk.attack.fab import FAB
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.fmn import FMN
+from hauberk.attack.hop_skip_jump import HopSkipJump
 from hauberk.attack.nes import NES
 from hauberk.attack.pgd import PGD
+from hauberk.attack.pgd_l0 import PGDL0
+from hauberk.attack.slide import Slide
+from hauberk.attack.sparse_rs import SparseRS
+from hauberk.attack.spatial import Spatial
+from hauberk.attack.spsa import SPSA
 from hauberk.attack.square import Square
+from hauberk.attack.square_l2 import SquareL2
 from hauberk.attack.worst import Worst
 from hauberk.core.data import Batch
 from hauberk.core.errors import UserError
@@ -41,24 +51,38 @@ EVERY: tuple[Norm, ...] = ("linf", "l2", "l1", "l0")
 CASES: dict[str, tuple[Attack, tuple[Norm, ...]]] = {
     "apgd": (APGD(steps=10), BOTH),
     "apgd-dlr": (APGD(loss="dlr", steps=10, restarts=2), BOTH),
+    "apgd-l1": (APGDL1(steps=30), ("l1",)),
+    "apgd-l1-dlr": (APGDL1(steps=20, loss="dlr", restarts=2, fast=True), ("l1",)),
     "apgd-targeted": (APGD(loss="targeted", steps=10, fast=True), BOTH),
     "auto": (Auto(steps=6, queries=20, fast=False), BOTH),
     "best": (Best(steps=6, queries=20, fast=False), BOTH),
+    "boundary": (Boundary(queries=200), ("l2",)),
     "carlini-wagner": (CarliniWagner(searches=2, steps=30, rate=0.05), BOTH),
     "carlini-wagner-nearest": (CarliniWagner(searches=2, steps=30, rate=0.05, nearest=True), BOTH),
     "deepfool": (DeepFool(steps=10), BOTH),
+    "elastic-net": (ElasticNet(searches=2, steps=20, rate=0.1), ("l1", "l2")),
+    "elastic-net-nearest": (
+        ElasticNet(searches=2, steps=20, rate=0.1, nearest=True),
+        ("l1", "l2"),
+    ),
     "fab": (FAB(steps=8), THREE),
     "fab-nearest": (FAB(steps=8, nearest=True), THREE),
     "fmn": (FMN(steps=20), EVERY),
     "fmn-nearest": (FMN(steps=20, nearest=True), EVERY),
     "fgsm": (FGSM(), BOTH),
+    "hop-skip-jump": (HopSkipJump(queries=250, looks=20), BOTH),
     "nes": (NES(queries=300, pairs=8), BOTH),
-    "spsa": (NES(queries=300, pairs=8, draw="signs"), BOTH),
+    "spsa": (SPSA(queries=300, pairs=8), BOTH),
     "pgd": (PGD(steps=5, restarts=2), BOTH),
     "pgd-no-start": (PGD(steps=5, random_start=False), BOTH),
     "pgd-fast": (PGD(steps=5, fast=True), BOTH),
+    "pgd-l0": (PGDL0(steps=10), ("l0",)),
+    "slide": (Slide(steps=10, restarts=2), ("l1",)),
+    "sparse-rs": (SparseRS(queries=120), ("l0",)),
+    "spatial": (Spatial(angles=5, shifts=3), ("spatial",)),
     "square": (Square(queries=80), ("linf",)),
     "square-fast": (Square(queries=80, fast=True), ("linf",)),
+    "square-l2": (SquareL2(queries=120), ("l2",)),
     "worst": (Worst(attacks=(FGSM(), PGD(steps=3))), BOTH),
     "worst-scores": (Worst(attacks=(Square(queries=9), Square(queries=60))), ("linf",)),
 }

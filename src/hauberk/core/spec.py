@@ -42,7 +42,7 @@ class DataSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ThreatSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The attacker's budget, as in :class:`hauberk.core.threat.ThreatModel`."""
 
-    norm: Literal["linf", "l2", "l1", "l0"] = "linf"
+    norm: Literal["linf", "l2", "l1", "l0", "patch", "spatial"] = "linf"
     eps: Annotated[float, msgspec.Meta(ge=0.0)] = 0.15
 
 

@@ -6,7 +6,7 @@ TEXTS: dict[str, str] = {
     "model.name": "name under which clients ask for the model",
     "model.architecture": "declared architecture, for training",
     "data.source": "the data: digits, idx:DIR, npz:FILE, folder:DIR, csv:FILE, parquet:FILE",
-    "threat.norm": "norm of the attacker's ball: linf, l2, l1 or l0",
+    "threat.norm": "norm of the attacker's ball: linf, l2, l1, l0, patch or spatial",
     "threat.eps": "radius of the ball, in the unit of the input",
     "serve.host": "address that the gateway binds",
     "serve.port": "port that the gateway binds; 0 lets the system choose",
