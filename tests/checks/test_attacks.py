@@ -56,7 +56,7 @@ CASES: dict[str, tuple[Attack, tuple[Norm, ...]]] = {
     "apgd-targeted": (APGD(loss="targeted", steps=10, fast=True), BOTH),
     "auto": (Auto(steps=6, queries=20, fast=False), BOTH),
     "best": (Best(steps=6, queries=20, fast=False), BOTH),
-    "boundary": (Boundary(queries=200), ("l2",)),
+    "boundary": (Boundary(queries=300), ("l2",)),
     "carlini-wagner": (CarliniWagner(searches=2, steps=30, rate=0.05), BOTH),
     "carlini-wagner-nearest": (CarliniWagner(searches=2, steps=30, rate=0.05, nearest=True), BOTH),
     "deepfool": (DeepFool(steps=10), BOTH),
