@@ -61,6 +61,17 @@ class ClientSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     expires: str = ""
 
 
+class StateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where ledger, journal and blobs are; empty means in the state directory.
+
+    ``ledger`` is a ``postgresql://`` URL, ``blobs`` an ``s3://bucket/prefix`` URL. A state
+    directory remembers what it was made with.
+    """
+
+    ledger: str = ""
+    blobs: str = ""
+
+
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The gateway. ``consent`` is a signed token by which the owner agrees to a red team."""
 
@@ -189,6 +200,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: ModelSpec = ModelSpec()
     data: DataSpec = DataSpec()
     threat: ThreatSpec = ThreatSpec()
+    state: StateSpec = StateSpec()
     serve: ServeSpec = ServeSpec()
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()

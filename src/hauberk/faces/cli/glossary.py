@@ -8,6 +8,8 @@ TEXTS: dict[str, str] = {
     "data.source": "the data: digits, idx:DIR, npz:FILE, folder:DIR, csv:FILE, parquet:FILE",
     "threat.norm": "norm of the attacker's ball: linf, l2, l1, l0, patch or spatial",
     "threat.eps": "radius of the ball, in the unit of the input",
+    "state.ledger": "ledger and journal: a postgresql:// URL; empty is the state directory",
+    "state.blobs": "models and other blobs: s3://BUCKET/PREFIX; empty is the state directory",
     "serve.host": "address that the gateway binds",
     "serve.port": "port that the gateway binds; 0 lets the system choose",
     "serve.grpc_port": "port for gRPC on the same address; left out, there is none",

@@ -41,6 +41,7 @@ VERBS: dict[str, str] = {
     "sign": "Sign the files of a model, as OpenSSF model-signing does.",
     "revoke": "Take back a model or a dataset, and all that was made from it.",
     "bom": "Write the signed bill of materials of a model.",
+    "state": "Say where ledger and blobs are kept, and make the tables there.",
     "ledger": "Verify the ledger, sign checkpoints of it, prove its entries.",
     "consent": "Sign the consent of an owner to be attacked.",
     "rule": "Explain a rule code.",

@@ -44,7 +44,7 @@ def serve(spec: Spec, *, state: Path) -> None:
         ConfigError: if no service was set up there, or the clients contradict each other.
         EnvironmentFault: if the port is in use, or another gateway serves from there.
     """
-    home = Home(state)
+    home = Home(state).placed(spec.state)
     clients = Clients((*spec.serve.clients, home.operator))
     with alone(state), listen(spec.serve.host, spec.serve.port) as sock:
         gateway = compose(
