@@ -138,6 +138,42 @@ class SealSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: Count = 16384
 
 
+class UpstreamSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that another server runs; without ``url`` the gateway runs signed models itself.
+
+    ``input``, ``output``, ``shape`` and ``classes`` are read from the server's metadata where it
+    has some. ``gives`` says what its output is. ``request`` and ``answer`` map rows to a JSON body,
+    at the place of ``"$rows"``, and a path in the answer to them, a step a key, ``*`` for each.
+    ``retries`` count for what was never sent and, if ``idempotent``, for what may have been.
+    After ``failures`` in a row nothing is sent for ``pause_seconds``.
+    """
+
+    url: str = ""
+    protocol: Literal["v2", "v2-grpc", "tensorflow", "json"] = "v2"
+    model: str = ""
+    version: str = ""
+    input: str = ""
+    output: str = ""
+    gives: Literal["logits", "probabilities", "labels"] = "logits"
+    shape: tuple[Count, ...] = ()
+    classes: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    low: float = 0.0
+    high: float = 1.0
+    binary: bool | None = None
+    request: str = '{"instances": "$rows"}'
+    answer: str = "predictions"
+    timeout: Positive = 5.0
+    connect_timeout: Positive = 1.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+    idempotent: bool = False
+    connections: Count = 32
+    max_answer_bytes: Count = 16 * 2**20
+    failures: Count = 5
+    pause_seconds: Positive = 5.0
+    token_file: str = ""
+    ca: str = ""
+
+
 class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Detection without labels.
 
@@ -205,6 +241,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()
     seal: SealSpec = SealSpec()
+    upstream: UpstreamSpec = UpstreamSpec()
     detect: DetectSpec = DetectSpec()
     harden: HardenSpec = HardenSpec()
     loop: LoopSpec = LoopSpec()

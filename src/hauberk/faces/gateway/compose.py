@@ -16,10 +16,12 @@ from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError
 from hauberk.core.model import Bounds
+from hauberk.core.ports import Routing
 from hauberk.faces.gateway.app import App
 from hauberk.faces.gateway.cleaning import cleaner
 from hauberk.faces.gateway.control import Control
 from hauberk.faces.gateway.dataplane import DataPlane
+from hauberk.faces.gateway.elsewhere import with_upstream
 from hauberk.faces.gateway.limits import Limits
 from hauberk.faces.gateway.logs import Log
 from hauberk.faces.gateway.meters import Meters
@@ -60,6 +62,16 @@ class Gateway:
     limits: Limits
     reception: Reception
     sealing: Sealing | None = None
+    upstream: str = ""
+
+    def restore(self) -> None:
+        """Put the last routing into force; with an upstream, at first the upstream itself.
+
+        What cannot be served now is left out, and :attr:`Pool.obstacle` says why.
+        """
+        self.pool.restore()
+        if self.upstream and self.pool.lineup is None and not self.pool.may_return:
+            self.pool.begin(Routing(primary=self.upstream))
 
 
 def local_world(home: Home) -> World:
@@ -96,7 +108,10 @@ def compose(
     spec: Spec, *, state: Path, world: World, clients: Clients, records: RecordSink
 ) -> Gateway:
     """Put a gateway together; it serves nothing before :meth:`Pool.restore`."""
-    limits, log, meters = Limits.of(spec.serve), Log(sys.stderr), Meters()
+    upstream = ""
+    if spec.upstream.url:
+        world, upstream = with_upstream(world, spec, state)
+    limits, log, meters = Limits.of(spec), Log(sys.stderr), Meters()
     report = partial(log.write, "failed")
     tap = Tap(
         records,
@@ -107,8 +122,9 @@ def compose(
     )
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
     reception = receive(spec, state=state, keys=clients)
-    # Counts that are kept elsewhere may make a request wait: then never on the event loop.
-    inline = 0.0 if spec.quota.backend != "memory" else _INLINE_SECONDS
+    # Counts or models kept elsewhere may make a request wait: then never on the event loop.
+    waits = spec.quota.backend != "memory" or spec.upstream.url
+    inline = 0.0 if waits else _INLINE_SECONDS
     workers = Workers(threads=limits.threads, queue=limits.queue, inline_seconds=inline)
 
     def tell(
@@ -150,4 +166,4 @@ def compose(
         )
     payloads = spec.seal.keep == "payloads"
     app = App(plane, control, reception.entrance, sealing, payloads)
-    return Gateway(app, tap, workers, pool, log, limits, reception, sealing)
+    return Gateway(app, tap, workers, pool, log, limits, reception, sealing, upstream)

@@ -11,11 +11,12 @@ from uuid import uuid4
 import numpy as np
 
 from hauberk import __version__
+from hauberk.adapters.upstream.trouble import Trouble
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError, HauberkError
 from hauberk.core.record import Record
 from hauberk.faces.gateway.cleaning import as_it_came
-from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow
+from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow, fault_of
 from hauberk.faces.gateway.tensors import Response, Tensor
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class _Round:
 
     x: NDArray[np.float32]
     failed: Callable[[str], None]
+    trouble: Trouble | None = None
     _logits: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
 
     def logits(self, model: Served | None) -> NDArray[np.float32] | None:
@@ -73,6 +75,8 @@ class _Round:
             except HauberkError as error:
                 self.failed(str(error))
                 self._logits[model.digest] = None
+                if isinstance(error, Trouble):
+                    self.trouble = error
         return self._logits[model.digest]
 
 
@@ -253,6 +257,8 @@ class DataPlane:
                 )
             )
         self.tell(refusals, {})
+        if round_.trouble is not None:
+            raise fault_of(round_.trouble)
         raise Fault("the model failed on this input")
 
     def _screen(self, lineup: Lineup, round_: _Round) -> Suspicion | None:

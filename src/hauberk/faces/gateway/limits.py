@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hauberk.core.spec import ServeSpec
+    from hauberk.core.spec import Spec
 
 MAX_TENSORS = 16
 MAX_RANK = 8
@@ -36,6 +36,14 @@ class Limits:
     inline_bytes: int = 16 * 2**10
 
     @classmethod
-    def of(cls, spec: ServeSpec) -> Limits:
-        """The limits that a spec sets; the rest by default."""
-        return cls(body_bytes=spec.max_body_bytes, rows=spec.max_rows)
+    def of(cls, spec: Spec) -> Limits:
+        """The limits that a spec sets; the rest by default.
+
+        A thread that asks an upstream waits and does not work, so there are as many as connections.
+        """
+        serve, own = spec.serve, cls()
+        return cls(
+            body_bytes=serve.max_body_bytes,
+            rows=serve.max_rows,
+            threads=spec.upstream.connections if spec.upstream.url else own.threads,
+        )

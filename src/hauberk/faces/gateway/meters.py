@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 
 from hauberk.core.digest import short
 
@@ -77,6 +77,12 @@ class Meters:
         )
         self.queued = Gauge("hauberk_tap_queued", "Records waiting to be written.", registry=own)
         self.ready = Gauge("hauberk_ready", "1 while requests are answered.", registry=own)
+        self.upstream = Enum(
+            "hauberk_upstream_circuit",
+            "The state of the upstream's circuit.",
+            states=["closed", "half-open", "open"],
+            registry=own,
+        )
         self.served = Gauge(
             "hauberk_served",
             "1 for each model in memory, 0 if it is withheld.",

@@ -41,10 +41,12 @@ def serve(spec: Spec, *, state: Path) -> None:
     listens and writes ``gateway.json``.
 
     Raises:
-        ConfigError: if no service was set up there, or the clients contradict each other.
+        ConfigError: if no service was set up there and there is no upstream, or the clients
+            contradict each other.
         EnvironmentFault: if the port is in use, or another gateway serves from there.
     """
-    home = Home(state).placed(spec.state)
+    bare = Home.create(state) if spec.upstream.url else Home(state)
+    home = bare.placed(spec.state)
     clients = Clients((*spec.serve.clients, home.operator))
     with alone(state), listen(spec.serve.host, spec.serve.port) as sock:
         gateway = compose(
@@ -156,7 +158,7 @@ class _Server(uvicorn.Server):
 
 async def _serve(server: _Server, sock: socket.socket) -> None:
     gateway = server._gateway  # noqa: SLF001 - of this file
-    await asyncio.to_thread(gateway.pool.restore)
+    await asyncio.to_thread(gateway.restore)
     if gateway.pool.obstacle:
         gateway.log.write("not ready", why=gateway.pool.obstacle)
     watch = asyncio.create_task(_watch(gateway))
@@ -190,6 +192,8 @@ async def _watch(gateway: Gateway) -> None:
     before: dict[str, str] = {}
     while True:
         await asyncio.sleep(_RECHECK_SECONDS)
+        if gateway.pool.lineup is None and gateway.pool.may_return:
+            await asyncio.to_thread(gateway.restore)
         withheld = await asyncio.to_thread(gateway.pool.recheck)
         if withheld != before:
             gateway.log.write("withheld", why="; ".join(withheld.values()) or "nothing")
