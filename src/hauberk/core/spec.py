@@ -189,12 +189,13 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Adversarial training. ``steps`` and ``step_size`` are the inner attack's.
 
-    Left out, ``epochs`` and ``batch_size`` follow from the amount of data.
+    ``method`` names a method and what is joined to it, as in ``ema,adversarial``. Left out,
+    ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data.
     """
 
     method: Text = "adversarial"
     epochs: Count | None = None
-    steps: Count = 5
+    steps: Count | None = None
     step_size: Positive | None = None
     learning_rate: Positive = 2e-3
     batch_size: Count | None = None
