@@ -55,6 +55,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tv": "hauberk.guard.tv:TotalVariation",
         "twin": "hauberk.guard.twin:TwinDivergence",
     },
+    "sensor": {
+        "colour-detail": "hauberk.guard.high_frequency:ColourDetail",
+        "density": "hauberk.guard.density:Density",
+        "energy": "hauberk.guard.energy:Energy",
+        "high-frequency": "hauberk.guard.high_frequency:HighFrequency",
+        "mahalanobis": "hauberk.guard.mahalanobis:Mahalanobis",
+        "margin": "hauberk.guard.margin:Margin",
+        "squeezing": "hauberk.guard.squeezing:Squeezing",
+        "twin": "hauberk.guard.divergence:Divergence",
+        "twin-back": "hauberk.guard.divergence:Backwards",
+    },
     "monitor": {
         "accuracy": "hauberk.monitor.accuracy:AccuracyMonitor",
         "agreement": "hauberk.monitor.agreement:AgreementMonitor",

@@ -104,7 +104,7 @@ class DriftMonitor:
         half = len(_BETS)
         return {
             NAMES[k]: "higher"
-            if self._wealth.nats[k, :half].max() >= self._wealth.nats[k, half:].max()
+            if self._wealth.money[k, :half].max() >= self._wealth.money[k, half:].max()
             else "lower"
             for k in order
             if strength[k] >= self.limit()
@@ -156,5 +156,5 @@ class DriftMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="drift monitor")
-        wealth = Wealth.restored(state["wealth"], self._wealth.nats.shape)
+        wealth = Wealth.restored(state["wealth"], self._wealth.money.shape)
         self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth

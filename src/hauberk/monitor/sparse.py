@@ -80,8 +80,8 @@ class Sparse:
         Raises:
             DataError: if the state is malformed.
         """
-        other = Sparse(self._medians, bets=self.wealth.nats.size)
-        other.wealth = Wealth.restored(state["wealth"], self.wealth.nats.shape)
+        other = Sparse(self._medians, bets=self.wealth.money.size)
+        other.wealth = Wealth.restored(state["wealth"], self.wealth.money.shape)
         voided, waiting = state["voided"], state["waiting"]
         if type(voided) is not int or len(waiting) > WINDOW:
             raise DataError("the queue does not fit", where="sparse")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from math import log
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from hauberk.guard import band
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
 from hauberk.monitor.sparse import Sparse
-from hauberk.monitor.wealth import Wealth, check_share, row, table
+from hauberk.monitor.wealth import Wealth, check_share, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +44,14 @@ _LEVELS = tuple(float(u) for u in np.geomspace(1e-3, 0.7, 20))
 
 @dataclass(kw_only=True, eq=False)
 class SuspicionMonitor:
-    """Sequential test of the twin's divergence: evidence ``HB-D001`` at the moment of an alarm.
+    """Sequential test of the sensors' p-values: evidence ``HB-D001`` at the moment of an alarm.
 
     On clean traffic, of any length, the probability that it ever alarms is at most ``alpha`` (but
     for the calibration's delta; requests independent of each other). Three tests share alpha. The
     service's and that of each principal bet on ``p_benign`` and so hold for every calibrated
-    benign shift as well. The sparse one bets on ``p_value`` while the bulk of the inputs is as
-    calibrated; it needs a ``calibration``.
+    benign shift as well; they bet on each of the calibration's hedges too, and the mean of what is
+    won counts, which is valid however the sensors depend on each other. The sparse one bets on
+    ``p_value`` while the bulk of the inputs is as calibrated; it needs a ``calibration``.
 
     At most ``principals`` clients are followed at a time. After an alarm the monitor only counts,
     until :meth:`reset`. A record without a p-value is counted and otherwise ignored.
@@ -64,6 +66,8 @@ class SuspicionMonitor:
     _levels: NDArray[np.float64] = field(init=False, repr=False)
     _pays: NDArray[np.float64] = field(init=False, repr=False)
     _sparse_pays: NDArray[np.float64] = field(init=False, repr=False)
+    _rows: tuple[float, ...] = field(init=False, repr=False)
+    _hedges: int = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +77,8 @@ class SuspicionMonitor:
         levels = _LEVELS if self.calibration is None else self.calibration.levels
         self._levels = np.asarray(levels, dtype=np.float64)
         self._pays = table(self._levels, _BETS)
+        self._hedges = 0 if self.calibration is None else len(self.calibration.hedges)
+        self._rows = tuple(self._levels.tolist())
         self._sparse_pays = table(self._strict_levels(), _SPARSE_BETS)
         self.reset()
 
@@ -80,8 +86,8 @@ class SuspicionMonitor:
         """Start a new run after an incident, with all of alpha; the place in the stream is kept."""
         self._counts = {"used": 0, "ignored": 0, "after_alarm": 0}
         self._alarmed = False
-        self._service = Wealth((len(_BETS),))
-        self._clients = Principals(capacity=self.principals, bets=len(_BETS))
+        self._service = Wealth((self._bets,))
+        self._clients = Principals(capacity=self.principals, bets=self._bets)
         medians = None if self.calibration is None else self.calibration.feature_median
         self._sparse = None if medians is None else Sparse(medians, bets=len(_SPARSE_BETS))
 
@@ -110,15 +116,37 @@ class SuspicionMonitor:
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        pays = self._pays[row(self._levels, record.p_benign)]
+        pays = self._paid(record)
         self._service.play(pays)
-        if self.evidence() >= self.limit():
+        if self._service.mean() * self.alpha * SHARES["service"] >= 1:
             return self._alarm(record, "all traffic", self.evidence(), self.limit())
         account = self._clients.play(record.principal, pays)
         limit = account.limit(self.alpha * SHARES["principal"])
-        if account.evidence >= limit:
-            return self._alarm(record, "one client", account.evidence, limit)
+        if account.worth >= limit:
+            return self._alarm(record, "one client", account.evidence, log(limit))
         return self._bet_sparsely(record)
+
+    @property
+    def _bets(self) -> int:
+        return len(_BETS) * (1 + self._hedges)
+
+    def _paid(self, record: Record) -> NDArray[np.float64]:
+        """What all bets pay: those on the score, then those on each hedge.
+
+        Where a hedge was not measured its bets are called off, which is fair.
+        """
+        p = record.p_benign
+        first: NDArray[np.float64] = self._pays[bisect_left(self._rows, 1.0 if p is None else p)]
+        if not self._hedges:
+            return first
+        out = np.ones(self._bets)
+        out[: len(first)] = first
+        if len(record.p_hedges) == self._hedges:
+            for number, hedge in enumerate(record.p_hedges, start=1):
+                if 0.0 <= hedge <= 1.0:
+                    start = number * len(first)
+                    out[start : start + len(first)] = self._pays[bisect_left(self._rows, hedge)]
+        return out
 
     def _strict_levels(self) -> NDArray[np.float64]:
         """Levels of the same ranks for the sparse test, held with a fifth of delta.
@@ -136,12 +164,13 @@ class SuspicionMonitor:
         p = record.p_value
         if sparse is None or p is None or len(record.features) != sparse.width:
             return None
-        if not sparse.play(row(self._levels, p), record.features, self._sparse_pays):
+        if not sparse.play(bisect_left(self._rows, p), record.features, self._sparse_pays):
             return None
-        evidence, limit = float(sparse.wealth.evidence()), -log(self.alpha * SHARES["sparse"])
-        if evidence < limit:
+        share = self.alpha * SHARES["sparse"]
+        if sparse.wealth.mean() * share < 1:
             return None
-        return self._alarm(record, "a share of the traffic", evidence, limit)
+        found = float(sparse.wealth.evidence())
+        return self._alarm(record, "a share of the traffic", found, -log(share))
 
     def _alarm(self, record: Record, scope: str, evidence: float, limit: float) -> Evidence:
         self._alarmed = True
@@ -160,7 +189,7 @@ class SuspicionMonitor:
             atlas=rule.atlas,
             value=evidence,
             limit=limit,
-            message=f"attack on {whom}: the twin disagrees as no calibrated benign shift explains "
+            message=f"attack on {whom}: the sensors read what no calibrated benign shift explains "
             f"(evidence {evidence:.1f} nats, limit {limit:.1f}, request {self._counts['used']})",
             spec=spec,
         )
@@ -189,7 +218,7 @@ class SuspicionMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="suspicion monitor")
-        service = Wealth.restored(state["service"], self._service.nats.shape)
+        service = Wealth.restored(state["service"], self._service.money.shape)
         clients = self._clients.restored(state["principals"])
         sparse = self._sparse
         if (sparse is None) != (state["sparse"] is None):

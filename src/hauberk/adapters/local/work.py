@@ -13,7 +13,8 @@ import numpy as np
 
 from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
-from hauberk.guard.pair import calibrate
+from hauberk.evaluate.drill import drills
+from hauberk.guard.pair import Drill, calibrate
 from hauberk.harden.clean import Clean
 from hauberk.harden.composition import compose
 from hauberk.harden.run import Run
@@ -28,6 +29,8 @@ _TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
 _SEEN, _MANY = 400_000, 10_000
 _FEW_STEPS, _MANY_STEPS = 5, 3
+_LEARNED = 512
+"""At most as many clean samples teach the sensors."""
 
 
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
@@ -97,14 +100,21 @@ def judge(shop: Shop, job: Job) -> dict[str, Any]:
 
 
 def calibration(shop: Shop, primary: str, twin: str) -> str:
-    """Calibrate a pair on the calibration split; return the digest of the thresholds."""
+    """Calibrate a pair on the calibration split; return the digest of the thresholds.
+
+    The sensors learn before, on the validation split and on attacks simulated on the primary.
+    """
+    seed = shop.spec.harden.seed
+    known = shop.data.split("validation")
+    hostile = drills(shop.model(primary), known, shop.threat, seed=seed)
     fitted = calibrate(
         shop.session(primary),
         shop.session(twin),
         shop.data.split("calibration").x,
-        rng=np.random.default_rng(shop.spec.harden.seed),
+        rng=np.random.default_rng(seed),
         delta=shop.spec.detect.delta,
         bounds=shop.data.bounds,
+        drill=Drill(x=known.x[:_LEARNED], hostile=hostile) if hostile else None,
     )
     return shop.store.put(fitted.to_bytes())
 

@@ -198,6 +198,8 @@ class DataPlane:
                 score=None if suspicion is None else float(suspicion.score[row]),
                 p_value=None if suspicion is None else float(suspicion.p[row]),
                 p_benign=None if suspicion is None else float(suspicion.p_benign[row]),
+                p_hedges=() if suspicion is None else tuple(suspicion.p_hedges[row].tolist()),
+                tenant=visit.principal.tenant,
                 latency_ms=(time.perf_counter() - started) * 1e3,
             )
             for row in range(len(x))
@@ -269,7 +271,7 @@ class DataPlane:
         if primary is None or twin is None:
             return None
         try:
-            return lineup.screen.suspicion(primary, twin)
+            return lineup.screen.suspicion(primary, twin, round_.x, lineup.primary.logits)
         except HauberkError as error:
             self.failed(str(error))
             return None
