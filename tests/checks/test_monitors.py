@@ -10,6 +10,7 @@ from hauberk.core.registry import BUILT_IN, find
 from hauberk.monitor.accuracy import AccuracyMonitor
 from hauberk.monitor.agreement import AgreementMonitor
 from hauberk.monitor.drift import DriftMonitor
+from hauberk.monitor.run_length import RunLengthMonitor
 from hauberk.monitor.suspicion import SuspicionMonitor
 from hauberk.testing.monitor_checks import DIGEST, monitor_checks, toy_calibration
 
@@ -26,6 +27,10 @@ MONITORS: dict[str, Callable[[], Monitor]] = {
     "suspicion": lambda: SuspicionMonitor(calibration=CALIBRATION),
     "suspicion without a calibration": SuspicionMonitor,
     "drift": lambda: DriftMonitor(calibration=CALIBRATION),
+    "run length": lambda: RunLengthMonitor(calibration=CALIBRATION, run_length=50),
+    "cusum per client": lambda: RunLengthMonitor(
+        calibration=CALIBRATION, run_length=50, per="principal", test="cusum"
+    ),
     "agreement": lambda: AgreementMonitor(digest=DIGEST, routes=("primary",)),
     "accuracy": lambda: AccuracyMonitor(base_error=0.05),
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hauberk.guard import band
 from hauberk.monitor import suspicion
+from hauberk.monitor.bets import BETS
 from hauberk.monitor.suspicion import SuspicionMonitor
 from hauberk.monitor.wealth import Wealth, entry, table
 from hauberk.testing.monitor_checks import toy_calibration, toy_records
@@ -38,7 +39,7 @@ def test_wealth_is_the_sum_over_the_times_of_entry(gains: list[float]) -> None:
     assert float(wealth.evidence()) == pytest.approx(float(total), abs=1e-9)
 
 
-@pytest.mark.parametrize("bets", [suspicion._BETS, suspicion._SPARSE_BETS], ids=["all", "sparse"])
+@pytest.mark.parametrize("bets", [BETS, suspicion._SPARSE_BETS], ids=["all", "sparse"])
 def test_streams_at_the_very_edge_of_the_null_alarm_no_more_than_stated(
     bets: tuple[tuple[float, float, float], ...],
 ) -> None:

@@ -70,6 +70,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "accuracy": "hauberk.monitor.accuracy:AccuracyMonitor",
         "agreement": "hauberk.monitor.agreement:AgreementMonitor",
         "drift": "hauberk.monitor.drift:DriftMonitor",
+        "run-length": "hauberk.monitor.run_length:RunLengthMonitor",
         "suspicion": "hauberk.monitor.suspicion:SuspicionMonitor",
     },
     "harden": {

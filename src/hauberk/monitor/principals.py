@@ -39,16 +39,16 @@ class Account:
 
 
 class Principals:
-    """At most ``capacity`` accounts, of ``bets`` bets each.
+    """At most ``capacity`` accounts, of ``bets`` bets each, in wealth of one ``kind``.
 
     When full, the account that is worth the least makes room; a client that returns opens a new
     one. So a flood of new names cannot push out a client under suspicion.
     """
 
-    __slots__ = ("_poorest", "accounts", "bets", "capacity", "opened")
+    __slots__ = ("_poorest", "accounts", "bets", "capacity", "kind", "opened")
 
-    def __init__(self, *, capacity: int, bets: int) -> None:
-        self.capacity, self.bets = capacity, bets
+    def __init__(self, *, capacity: int, bets: int, kind: type[Wealth] = Wealth) -> None:
+        self.capacity, self.bets, self.kind = capacity, bets, kind
         self.opened = 0
         self.accounts: dict[str, Account] = {}
         # (worth, number, name); an entry that no longer tells an account's worth is passed over.
@@ -62,7 +62,7 @@ class Principals:
             if len(self.accounts) >= self.capacity:
                 self._make_room()
             self.opened += 1
-            account = Account(self.opened, Wealth((self.bets,)), 0.0)
+            account = Account(self.opened, self.kind((self.bets,)), 0.0)
             self.accounts[name] = account
         account.wealth.play(pays)
         account.worth = account.wealth.mean()
@@ -96,7 +96,7 @@ class Principals:
         Raises:
             DataError: if there are too many accounts, or one is malformed.
         """
-        other = Principals(capacity=self.capacity, bets=self.bets)
+        other = Principals(capacity=self.capacity, bets=self.bets, kind=self.kind)
         opened = state["opened"]
         if type(opened) is not int or opened < 0 or len(state["accounts"]) > self.capacity:
             raise DataError("accounts do not fit", where="principals")
@@ -104,7 +104,7 @@ class Principals:
         for name, (number, wealth) in state["accounts"].items():
             if type(number) is not int or not 1 <= number <= opened:
                 raise DataError("an account is malformed", where="principals")
-            account = Account(number, Wealth.restored(wealth, (self.bets,)), 0.0)
+            account = Account(number, self.kind.restored(wealth, (self.bets,)), 0.0)
             account.worth = account.wealth.mean()
             other.accounts[name] = account
         other._sort()

@@ -13,6 +13,7 @@ from hauberk.core.errors import DataError, UserError
 from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import RULES
 from hauberk.guard import band
+from hauberk.monitor.bets import Bets
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
 from hauberk.monitor.sparse import Sparse
@@ -29,17 +30,7 @@ if TYPE_CHECKING:
 SHARES = {"service": 0.5, "principal": 0.25, "sparse": 0.25}
 """How alpha is split over the three tests."""
 
-# (low, high, stake): from attacks on all requests to attacks on one in twenty.
-_BETS = (
-    (0.0, 0.1, 0.8),
-    (0.04, 0.25, 0.7),
-    (0.0, 0.1, 0.3),
-    (0.1, 0.3, 0.3),
-    (0.0, 0.06, 0.1),
-    (0.0, 0.015, 0.05),
-)
 _SPARSE_BETS = ((0.0, 0.015, 0.03), (0.0, 0.015, 0.1), (0.0, 0.06, 0.03), (0.0, 0.06, 0.15))
-_LEVELS = tuple(float(u) for u in np.geomspace(1e-3, 0.7, 20))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -63,22 +54,15 @@ class SuspicionMonitor:
     alpha: float = 0.01
     calibration: Calibration | None = None
     principals: int = 256
-    _levels: NDArray[np.float64] = field(init=False, repr=False)
-    _pays: NDArray[np.float64] = field(init=False, repr=False)
+    _bets: Bets = field(init=False, repr=False)
     _sparse_pays: NDArray[np.float64] = field(init=False, repr=False)
-    _rows: tuple[float, ...] = field(init=False, repr=False)
-    _hedges: int = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
 
     def __post_init__(self) -> None:
         check_share("alpha", self.alpha)
         if self.principals < 1:
             raise UserError(f"principals must be at least 1, not {self.principals}")
-        levels = _LEVELS if self.calibration is None else self.calibration.levels
-        self._levels = np.asarray(levels, dtype=np.float64)
-        self._pays = table(self._levels, _BETS)
-        self._hedges = 0 if self.calibration is None else len(self.calibration.hedges)
-        self._rows = tuple(self._levels.tolist())
+        self._bets = Bets(self.calibration)
         self._sparse_pays = table(self._strict_levels(), _SPARSE_BETS)
         self.reset()
 
@@ -86,8 +70,8 @@ class SuspicionMonitor:
         """Start a new run after an incident, with all of alpha; the place in the stream is kept."""
         self._counts = {"used": 0, "ignored": 0, "after_alarm": 0}
         self._alarmed = False
-        self._service = Wealth((self._bets,))
-        self._clients = Principals(capacity=self.principals, bets=self._bets)
+        self._service = Wealth((self._bets.size,))
+        self._clients = Principals(capacity=self.principals, bets=self._bets.size)
         medians = None if self.calibration is None else self.calibration.feature_median
         self._sparse = None if medians is None else Sparse(medians, bets=len(_SPARSE_BETS))
 
@@ -112,11 +96,11 @@ class SuspicionMonitor:
         if self._alarmed:
             self._counts["after_alarm"] += 1
             return None
-        if record.p_benign is None or not 0.0 <= record.p_benign <= 1.0:
+        pays = self._bets.paid(record)
+        if pays is None:
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        pays = self._paid(record)
         self._service.play(pays)
         if self._service.mean() * self.alpha * SHARES["service"] >= 1:
             return self._alarm(record, "all traffic", self.evidence(), self.limit())
@@ -126,28 +110,6 @@ class SuspicionMonitor:
             return self._alarm(record, "one client", account.evidence, log(limit))
         return self._bet_sparsely(record)
 
-    @property
-    def _bets(self) -> int:
-        return len(_BETS) * (1 + self._hedges)
-
-    def _paid(self, record: Record) -> NDArray[np.float64]:
-        """What all bets pay: those on the score, then those on each hedge.
-
-        Where a hedge was not measured its bets are called off, which is fair.
-        """
-        p = record.p_benign
-        first: NDArray[np.float64] = self._pays[bisect_left(self._rows, 1.0 if p is None else p)]
-        if not self._hedges:
-            return first
-        out = np.ones(self._bets)
-        out[: len(first)] = first
-        if len(record.p_hedges) == self._hedges:
-            for number, hedge in enumerate(record.p_hedges, start=1):
-                if 0.0 <= hedge <= 1.0:
-                    start = number * len(first)
-                    out[start : start + len(first)] = self._pays[bisect_left(self._rows, hedge)]
-        return out
-
     def _strict_levels(self) -> NDArray[np.float64]:
         """Levels of the same ranks for the sparse test, held with a fifth of delta.
 
@@ -155,16 +117,16 @@ class SuspicionMonitor:
         bets on the clean p-value alone.
         """
         if self.calibration is None:
-            return self._levels
+            return self._bets.levels
         strict = band.levels(self.calibration.n, self.calibration.delta / 5)
-        return np.maximum(self._levels, strict)
+        return np.maximum(self._bets.levels, strict)
 
     def _bet_sparsely(self, record: Record) -> Evidence | None:
         sparse = self._sparse
         p = record.p_value
         if sparse is None or p is None or len(record.features) != sparse.width:
             return None
-        if not sparse.play(bisect_left(self._rows, p), record.features, self._sparse_pays):
+        if not sparse.play(bisect_left(self._bets.rows, p), record.features, self._sparse_pays):
             return None
         share = self.alpha * SHARES["sparse"]
         if sparse.wealth.mean() * share < 1:

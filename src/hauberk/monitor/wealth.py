@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Wealth:
         return [self.t, *self.money.ravel().tolist()]
 
     @classmethod
-    def restored(cls, state: Any, shape: tuple[int, ...]) -> Wealth:
+    def restored(cls, state: Any, shape: tuple[int, ...]) -> Self:
         """The wealth that gave the state.
 
         Raises:
