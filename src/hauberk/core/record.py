@@ -18,7 +18,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``p_benign`` speaks of an attack. ``features`` are the drift statistics of the input, in the
     order of ``guard.features.NAMES``. ``at`` is in seconds since the epoch; ``policy`` is the id of
     the policy that let the request in, ``tenant`` whose client the principal is. ``p_hedges`` are
-    benign p-values of single sensors, in the order of the calibration's ``hedges``.
+    benign p-values of single sensors, in the order of the calibration's ``hedges``. ``confidence``
+    is the largest probability that the model gives, ``fingerprint`` a keyed one of the input.
     """
 
     id: str
@@ -38,3 +39,5 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policy: str = ""
     tenant: str = ""
     p_hedges: tuple[float, ...] = ()
+    confidence: float | None = None
+    fingerprint: str = ""

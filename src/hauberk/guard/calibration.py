@@ -44,7 +44,8 @@ class Calibration:
 
     With a ``panel`` the scores are its own, else the twin's divergence. ``hedges`` are sensors of
     the panel with thresholds of their own, ``hedged`` ``(hedges, m)``, descending: the highest
-    over clean traffic and all families, at the same levels.
+    over clean traffic and all families, at the same levels. ``answers`` ``(classes,)`` counts what
+    the served model answered to the clean samples.
 
     Raises:
         DataError: if the parts do not fit each other.
@@ -64,6 +65,7 @@ class Calibration:
     panel: Panel | None = None
     hedges: tuple[str, ...] = ()
     hedged: NDArray[np.float64] | None = None
+    answers: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.n > _MOST:
@@ -83,6 +85,10 @@ class Calibration:
         if not 0 <= self.agreeing <= self.n:
             raise DataError(f"{self.agreeing} of {self.n} samples agree", where="calibration")
         self._check_hedges(m)
+        if self.answers is not None and (
+            self.answers.ndim != 1 or (self.answers < 0).any() or self.answers.sum() != self.n
+        ):
+            raise DataError(f"answers do not count {self.n} samples", where="calibration")
 
     def _check_hedges(self, m: int) -> None:
         known = () if self.panel is None else tuple(self.panel.sensors)
@@ -151,10 +157,12 @@ class Calibration:
         panel: Panel,
         hedges: Sequence[str],
         readings: Sequence[NDArray[np.float64]],
+        answers: NDArray[np.float64],
     ) -> Self:
         """This calibration with the panel whose scores it was fitted on.
 
-        ``readings`` ``(n, width)`` are those of the clean samples and of each family.
+        ``readings`` ``(n, width)`` are those of the clean samples and of each family, ``answers``
+        as above.
         """
         order = band.ranks(self.n)
         columns = [list(panel.sensors).index(name) for name in hedges]
@@ -164,7 +172,7 @@ class Calibration:
                 for column in columns
             ]
         ).reshape(len(columns), len(order))
-        return replace(self, panel=panel, hedges=tuple(hedges), hedged=hedged)
+        return replace(self, panel=panel, hedges=tuple(hedges), hedged=hedged, answers=answers)
 
     @property
     def agreement(self) -> float:
@@ -235,7 +243,8 @@ class Calibration:
         if self.panel is not None:
             hedged = np.empty((0, len(self.levels))) if self.hedged is None else self.hedged
             facts |= {"version": 2, "panel": self.panel.facts(), "hedges": list(self.hedges)}
-            arrays |= {"hedged": hedged, **self.panel.arrays()}
+            answers = np.zeros(0) if self.answers is None else self.answers
+            arrays |= {"hedged": hedged, "answers": answers, **self.panel.arrays()}
         return packing.pack(facts, arrays)
 
     @classmethod
@@ -245,7 +254,9 @@ class Calibration:
         Raises:
             DataError: if the bytes are too many, malformed, or of other features or version.
         """
-        facts, arrays = packing.unpack(data, _KEYS, more=("hedged", "sensor/", "fusion/"))
+        facts, arrays = packing.unpack(
+            data, _KEYS, more=("hedged", "answers", "sensor/", "fusion/")
+        )
         match facts:
             case {
                 "version": 1 | 2,
@@ -277,10 +288,15 @@ def _read_panel(facts: Mapping[str, Any], arrays: dict[str, NDArray[np.float64]]
             pass
         case _:
             raise DataError("the panel is malformed", where="calibration")
-    hedged = arrays.pop("hedged", None)
+    hedged, answers = arrays.pop("hedged", None), arrays.pop("answers", None)
     if not all(isinstance(name, str) for name in hedges):
         raise DataError("a hedge has no name", where="calibration")
-    return {"panel": Panel.of(panel, arrays), "hedges": tuple(hedges), "hedged": hedged}
+    return {
+        "panel": Panel.of(panel, arrays),
+        "hedges": tuple(hedges),
+        "hedged": hedged,
+        "answers": answers if answers is not None and answers.size else None,
+    }
 
 
 def _largest(scores: NDArray[np.floating], order: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -80,7 +80,9 @@ def calibrate(
         delta=delta,
         tests=1 + len(drill.hedges),
     )
-    return fitted.with_panel(panel, drill.hedges, list(readings.values()))
+    classes = clean.primary.shape[1]
+    answers = np.bincount(clean.primary.argmax(axis=1), minlength=classes).astype(np.float64)
+    return fitted.with_panel(panel, drill.hedges, list(readings.values()), answers)
 
 
 def train(

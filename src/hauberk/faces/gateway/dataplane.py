@@ -183,6 +183,7 @@ class DataPlane:
 
         outcomes = self._outcomes(lineup, suspicion, len(x))
         labels = logits.argmax(1).astype(np.int64)
+        sure = _softmax(logits).max(1)
         records = [
             Record(
                 id=name if len(x) == 1 else f"{name}/{row}",
@@ -200,6 +201,7 @@ class DataPlane:
                 p_benign=None if suspicion is None else float(suspicion.p_benign[row]),
                 p_hedges=() if suspicion is None else tuple(suspicion.p_hedges[row].tolist()),
                 tenant=visit.principal.tenant,
+                confidence=float(sure[row]),
                 latency_ms=(time.perf_counter() - started) * 1e3,
             )
             for row in range(len(x))
