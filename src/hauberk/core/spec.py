@@ -73,7 +73,12 @@ class StateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The gateway. ``consent`` is a signed token by which the owner agrees to a red team."""
+    """The gateway. ``consent`` is a signed token by which the owner agrees to a red team.
+
+    ``threads`` requests are worked on at once; one run of a model uses ``model_threads``. Requests
+    that come while a model runs are run together, up to ``batch_rows`` rows; none waits longer for
+    that than ``batch_wait_ms``. ``round_digits`` and ``top_k`` blunt the scores that clients see.
+    """
 
     host: Text = "127.0.0.1"
     port: Port = 8080
@@ -85,6 +90,12 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clients: tuple[ClientSpec, ...] = ()
     consent: str = ""
     sanitise: tuple[Literal["requantise", "squeeze", "median", "bilateral", "jpeg", "tv"], ...] = ()
+    threads: Count | None = None
+    model_threads: Count = 1
+    batch_rows: Count = 1
+    batch_wait_ms: Positive = 2.0
+    round_digits: Annotated[int, msgspec.Meta(ge=0, le=8)] | None = None
+    top_k: Count | None = None
 
 
 class AccessSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,11 +190,15 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     ``alpha`` bounds the probability that clean traffic of any length ever raises an alarm;
     ``delta`` is the probability, over the draw of the calibration set, that this bound fails.
+    Screening may add ``budget_ms`` to a request. When it takes longer, ``over_budget`` says whether
+    only as many requests are screened as fit, or each is answered first and screened afterwards.
     """
 
     alpha: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.01
     delta: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
     flag_p: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+    budget_ms: Positive | None = None
+    over_budget: Literal["sample", "after"] = "after"
 
 
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -75,6 +75,7 @@ def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> No
     finally:
         retract(state)
         gateway.workers.close()
+        gateway.app.plane.afterwards.close(spec.serve.drain_seconds)
         gateway.tap.close(spec.serve.drain_seconds)
         if gateway.sealing is not None:
             gateway.sealing.close(spec.serve.drain_seconds)
