@@ -25,7 +25,7 @@ nightly: $(VENV)/.dev          ## the long tests too
 bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.json
 	$(BIN)/python -m benchmarks.$*
 
-bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-gateway   ## all benchmarks
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-gateway   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
+
+if TYPE_CHECKING:
+    from hauberk.core.features import Features
 
 Norm = Literal["linf", "l2", "l1", "l0", "patch", "spatial"]
 
@@ -18,7 +21,8 @@ class ThreatModel:
     ``eps`` is the radius of the ball in the unit of the input (``0.15`` on [0, 1]); in ``l0`` the
     number of values that change; in ``patch`` the share of an image that one square covers; in
     ``spatial`` the degrees of a rotation, with shifts of ``eps`` / 300 of each side. ``queries``
-    bounds the calls per sample of attacks without gradients; ``atlas`` are MITRE ATLAS ids.
+    bounds the calls per sample of attacks without gradients; ``features`` are what a row of a
+    table may become; ``atlas`` are MITRE ATLAS ids.
 
     Raises:
         UserError: if the norm is unknown or a number is out of range.
@@ -28,6 +32,7 @@ class ThreatModel:
     eps: float = 8 / 255
     access: Access = Access.GRADIENTS
     queries: int | None = None
+    features: Features | None = None
     atlas: tuple[str, ...] = ("AML.T0043.000",)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from hauberk.adapters.data.features_file import read_features
 from hauberk.adapters.data.source import load_dataset
 from hauberk.adapters.local.methods import ready
 from hauberk.adapters.models.load import load
@@ -38,7 +39,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     ``model`` is a file of content ``digest``; ``data`` a source, of whose test split at most
     ``samples`` are taken: drawn by ``seed``, in the drawn order if ``shuffled``. ``surrogates``
-    are files, each with its digest, of models on which transferred points are found.
+    are files, each with its digest, of models on which transferred points are found,
+    ``features`` the file of constraints on the columns of a table.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     samples: int = 1000
     shuffled: bool = False
     surrogates: tuple[tuple[str, str], ...] = ()
+    features: tuple[str, str] | None = None
 
     def work(self) -> Work:
         """The same as work for an engine."""
@@ -69,6 +72,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         chosen = np.random.default_rng(self.seed).permutation(len(data))[: self.samples]
         return data.take(chosen if self.shuffled else np.sort(chosen))
 
+    def threat(self, data: Dataset) -> ThreatModel:
+        """The threat, with the constraints on the data's columns.
+
+        Raises:
+            DataError: if their file is no longer the one that was planned for.
+        """
+        threat = ThreatModel(norm=self.norm, eps=self.eps)
+        if self.features is None:
+            return threat
+        path, digest = self.features
+        _require_unchanged(path, digest)
+        return replace(threat, features=read_features(path, data.columns))
+
 
 def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
     """Load what a plan names; from a shard to the archive of its result.
@@ -78,7 +94,7 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
     """
     plan = msgspec.convert(spec, Plan)
     model, data = _unchanged(plan.model, plan.digest), plan.dataset()
-    threat = ThreatModel(norm=plan.norm, eps=plan.eps)
+    threat = plan.threat(data)
     methods = ready(
         plan.attacks,
         model,
@@ -105,10 +121,13 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
 
 
 def _unchanged(name: str, digest: str) -> Model:
-    path = Path(name)
-    if digest_file(path) != digest:
-        raise DataError("the model's file has changed meanwhile", where=name)
-    return load(path)
+    _require_unchanged(name, digest)
+    return load(Path(name))
+
+
+def _require_unchanged(name: str, digest: str) -> None:
+    if digest_file(Path(name)) != digest:
+        raise DataError("the file has changed meanwhile", where=name)
 
 
 def carried_out(

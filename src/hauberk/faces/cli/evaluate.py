@@ -44,9 +44,15 @@ _BOUNDED = 100
     "--surrogate",
     "surrogates",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="A model of your own on which `transfer` finds its points; may be given again.",
+)
+@click.option(
+    "--features",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What a row of a table may become: constraints on its columns, as TOML.",
 )
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
@@ -94,6 +100,7 @@ def command(
 
     model: Path = what["model"]
     spec: Spec = what["spec"]
+    laws: Path | None = what["features"]
     names = tuple(attacks.split(","))
     for name in names:
         find("attack", name)
@@ -112,6 +119,7 @@ def command(
         samples=what["samples"],
         # In a drawn order, so that the first shards stand for all of them.
         shuffled=bounded,
+        features=(str(laws.absolute()), digest_file(laws)) if laws else None,
         surrogates=tuple((str(one.absolute()), digest_file(one)) for one in what["surrogates"]),
     )
     kept = KeptShards.of(plan.work(), state / "evaluations")
