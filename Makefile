@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint nightly bench clean clients
+.PHONY: demo test test-cluster check lint nightly bench clean clients
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -18,6 +18,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-cluster: $(VENV)/.dev     ## the operator against an API server: ours, or HAUBERK_TEST_KUBECONFIG
+	$(BIN)/pytest tests/cluster -m cluster
 
 nightly: $(VENV)/.dev          ## the long tests too
 	$(BIN)/pytest -m "nightly or not nightly" --timeout 3600

@@ -246,6 +246,23 @@ class GateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: Count = 1000
 
 
+class ClusterSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """On Kubernetes: how the gateway gets into an ``InferenceService``, and how jobs run.
+
+    ``inject`` is the component that becomes the gateway. ``mode`` is KServe's deployment mode,
+    by which the canary gets its share: of revisions, or of deployments by weight. An empty
+    ``image`` or ``logger`` is the operator's own setting.
+    """
+
+    inject: Literal["predictor", "transformer"] = "predictor"
+    mode: Literal["serverless", "standard"] = "serverless"
+    image: str = ""
+    volume: Text = "hauberk-state"
+    logger: str = ""
+    runtime: Text = "hauberk"
+    nodes: Count = 1
+
+
 class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be said about one guarded service."""
 
@@ -262,6 +279,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     harden: HardenSpec = HardenSpec()
     loop: LoopSpec = LoopSpec()
     gate: GateSpec = GateSpec()
+    cluster: ClusterSpec = ClusterSpec()
 
 
 def parse_spec(tree: dict[str, Any], *, where: str = "spec") -> Spec:

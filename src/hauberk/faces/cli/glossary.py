@@ -101,4 +101,11 @@ TEXTS: dict[str, str] = {
     "gate.eps_factors": "budgets at which a candidate is attacked, as multiples of eps",
     "gate.samples": "held-out samples that a candidate is attacked on",
     "gate.restarts": "restarts of the gradient attack",
+    "cluster.inject": "component of an InferenceService that becomes the gateway",
+    "cluster.mode": "KServe's deployment mode: serverless or standard",
+    "cluster.image": "image of the gateway and of jobs; empty takes the operator's",
+    "cluster.volume": "claim of the volume with the services' state directories",
+    "cluster.logger": "where KServe's payload logger posts; empty takes the operator's setting",
+    "cluster.runtime": "TrainingRuntime by which a hardening runs",
+    "cluster.nodes": "nodes of a hardening",
 }

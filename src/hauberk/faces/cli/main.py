@@ -35,6 +35,7 @@ VERBS: dict[str, str] = {
     "serve": "Serve a signed model behind the guards.",
     "log": "Check and read the sealed log of a gateway.",
     "watch": "Follow the monitors of a running gateway.",
+    "operator": "Protect the services of a Kubernetes namespace.",
     "loop": "Watch, contain, harden, judge and promote, without end.",
     "report": "Render the report of a loop.",
     "verify": "Follow a model back to its data, or check a signature of its files.",
