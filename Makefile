@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-cluster check lint nightly bench clean clients
+.PHONY: demo test test-cluster crd check lint nightly bench clean clients
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -21,6 +21,10 @@ lint: $(VENV)/.dev
 
 test-cluster: $(VENV)/.dev     ## the operator against an API server: ours, or HAUBERK_TEST_KUBECONFIG
 	$(BIN)/pytest tests/cluster -m cluster
+
+crd: $(VENV)/.dev              ## write the definition of ModelShield anew, after a change of the Spec
+	$(BIN)/hauberk operator crd > deploy/crd/modelshields.hauberk.dev.yaml
+	cp deploy/crd/modelshields.hauberk.dev.yaml deploy/helm/hauberk/crds/
 
 nightly: $(VENV)/.dev          ## the long tests too
 	$(BIN)/pytest -m "nightly or not nightly" --timeout 3600

@@ -41,7 +41,7 @@ def state_of(**annotations: str) -> State:
 @pytest.mark.parametrize("folder", ["crd", "helm/hauberk/crds"])
 def test_the_definition_in_the_repository_is_the_specs(folder: str) -> None:
     text = (ROOT / "deploy" / folder / "modelshields.hauberk.dev.yaml").read_text("utf-8")
-    assert yaml.safe_load(text) == definition(TEXTS), "`hauberk operator crd` writes it"
+    assert yaml.safe_load(text) == definition(TEXTS), "after a change of the Spec: make crd"
 
 
 def test_the_definition_itself_is_valid() -> None:
