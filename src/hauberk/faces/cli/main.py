@@ -36,6 +36,7 @@ VERBS: dict[str, str] = {
     "log": "Check and read the sealed log of a gateway.",
     "watch": "Follow the monitors of a running gateway.",
     "operator": "Protect the services of a Kubernetes namespace.",
+    "review": "Label the requests most worth it; the labels decide.",
     "loop": "Watch, contain, harden, judge and promote, without end.",
     "report": "Render the report of a loop.",
     "verify": "Follow a model back to its data, or check a signature of its files.",

@@ -67,9 +67,10 @@ class DataPlane:
 
     A row whose p-value over clean traffic and benign shifts is at most ``flag_p`` is flagged. In
     ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
-    does for all rows if nothing can screen them; there ``pace`` does not count. ``key`` makes the
-    choice of the canary's requests unforeseeable to clients, who choose the ids. The suspicion
-    itself never leaves.
+    does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of flagged
+    rows are kept for review, and those of a share ``keep_random`` of the other requests. ``key``
+    makes the choice of these, and of the canary's, unforeseeable to clients, who choose the ids. The
+    suspicion itself never leaves.
     """
 
     name: str
@@ -79,6 +80,7 @@ class DataPlane:
     flag_p: float = 0.05
     key: bytes = b""
     consent: str = ""
+    keep_random: float = 0.02
     clean: Cleaner = as_it_came
     blunt: Blunt = field(default_factory=Blunt)
     pace: Pace = field(default_factory=Pace)
@@ -217,8 +219,11 @@ class DataPlane:
     ) -> None:
         x = answered.round.x
         records = answered.records(screened, outcomes, at=self.clock(), latency_ms=latency * 1e3)
+        drawn = _share(self.key, f"{answered.name}/review") < self.keep_random
         flagged = {
-            len(refusals) + row: x[row].copy() for row, how in enumerate(outcomes) if how != "pass"
+            len(refusals) + row: x[row].copy()
+            for row, how in enumerate(outcomes)
+            if drawn or how != "pass"
         }
         self.tell([*refusals, *records], flagged, x)
 
