@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hauberk.monitor.wealth import _MOST, Wealth
+from hauberk.monitor.wealth import _CUT, Wealth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,4 +26,5 @@ class Cusum(Wealth):
         self.t += 1
         np.maximum(self.money, 1.0, out=self.money)
         self.money *= pays
-        np.minimum(self.money, _MOST, out=self.money)
+        if not self.t % _CUT:
+            self.cut()

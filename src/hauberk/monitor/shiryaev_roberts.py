@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hauberk.monitor.wealth import _MOST, Wealth
+from hauberk.monitor.wealth import _CUT, Wealth
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -28,4 +27,5 @@ class ShiryaevRoberts(Wealth):
         self.t += 1
         self.money += 1.0
         self.money *= pays
-        np.minimum(self.money, _MOST, out=self.money)
+        if not self.t % _CUT:
+            self.cut()

@@ -50,7 +50,11 @@ class Sparse:
     def play(self, row: int, features: Sequence[float], pays: NDArray[np.float64]) -> bool:
         """Queue a record and settle the oldest by the table ``pays``; whether that bet counted."""
         x = np.array(features)
-        self._take(row, np.concatenate((x > self._above, x < self._below)))
+        sides = np.empty(len(self._sides), dtype=np.bool_)
+        half = len(x)
+        np.greater(x, self._above, out=sides[:half])
+        np.less(x, self._below, out=sides[half:])
+        self._take(row, sides)
         if len(self._waiting) <= WINDOW:
             return False
         oldest, sides = self._waiting.popleft()
