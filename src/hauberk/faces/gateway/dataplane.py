@@ -67,10 +67,10 @@ class DataPlane:
 
     A row whose p-value over clean traffic and benign shifts is at most ``flag_p`` is flagged. In
     ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
-    does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of flagged
-    rows are kept for review, and those of a share ``keep_random`` of the other requests. ``key``
-    makes the choice of these, and of the canary's, unforeseeable to clients, who choose the ids. The
-    suspicion itself never leaves.
+    does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of
+    flagged rows are kept for review, and those of a share ``keep_random`` of the other requests.
+    ``key`` makes the choice of these, and of the canary's, unforeseeable to clients, who choose
+    the ids. The suspicion itself never leaves.
     """
 
     name: str
