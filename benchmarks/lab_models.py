@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, pad, relu
+from torch.nn.functional import cross_entropy, pad, relu
+
+from hauberk.adapters.data.idx import load as load_idx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hauberk" / "lab"
@@ -19,13 +25,19 @@ EPS = 8 / 255
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, the images it is attacked on, and the radius."""
+    """A network, the images it is attacked on, and the radius; a step is a tenth of that."""
 
     name: str
     module: nn.Module
     x: Tensor
     y: Tensor
     eps: float
+    robust: bool = False
+
+    @property
+    def step(self) -> float:
+        """The size of a step."""
+        return self.eps / 10
 
 
 class Block(nn.Module):
@@ -74,7 +86,7 @@ class ResNet20(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = relu(self.bn1(self.conv1((x - self.mean) / self.std)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        out: Tensor = self.linear(avg_pool2d(x, 8).flatten(1))
+        out: Tensor = self.linear(x.mean((2, 3)))  # 8 × 8 for images of 32 × 32
         return out
 
 
@@ -141,6 +153,21 @@ def cifar(part: str) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(y.astype(np.int64).ravel())
 
 
+def mnist() -> tuple[Tensor, Tensor]:
+    """The first 1 000 test images ``(n, 1, 28, 28)`` in [0, 1] and labels."""
+    data = load_idx(str(DATA / "mnist")).split("test")
+    return torch.from_numpy(data.x[:1000]), torch.from_numpy(data.y[:1000])
+
+
+def subjects(names: Iterable[str], images: int, norm: str) -> Iterator[Subject]:
+    """The networks of these names on their first images; the radii of the literature."""
+    for name in names:
+        data, robust = name.split("-")
+        make, radii = _KINDS[name]
+        x, y = (part[:images] for part in (mnist() if data == "mnist" else cifar("test")))
+        yield Subject(name, make().eval(), x, y, radii[norm], robust=robust == "robust")
+
+
 def _filled(module: nn.Module, file: str) -> nn.Module:
     """The module with a file's tensors, in the order in which both list them."""
     state = torch.load(DATA / "weights-mnist-dev" / file, weights_only=True, map_location="cpu")
@@ -161,3 +188,11 @@ def _loss(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         out = module(x)
     return cross_entropy(out.float(), y)
+
+
+_KINDS: dict[str, tuple[Callable[[], nn.Module], dict[str, float]]] = {
+    "mnist-standard": (small_cnn, {"linf": 0.3, "l2": 2.0}),
+    "mnist-robust": (robust_cnn, {"linf": 0.3, "l2": 2.0}),
+    "cifar-standard": (resnet, {"linf": EPS, "l2": 0.5}),
+    "cifar-robust": (robust_resnet, {"linf": EPS, "l2": 0.5}),
+}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hauberk.core.spec import Spec
     from hauberk.core.task import Classification
     from hauberk.core.threat import ThreatModel
+    from hauberk.evaluate.guarded import GuardedModel
     from hauberk.faces.python import dataset, evaluate, harden, load
     from hauberk.govern.policy import Policy
 
@@ -39,6 +40,7 @@ _HOME = {
     "Classification": "core.task",
     "Dataset": "core.data",
     "Evidence": "core.evidence",
+    "GuardedModel": "evaluate.guarded",
     "HauberkError": "core.errors",
     "Model": "core.model",
     "Policy": "govern.policy",
@@ -58,6 +60,7 @@ __all__ = [
     "Classification",
     "Dataset",
     "Evidence",
+    "GuardedModel",
     "HauberkError",
     "Model",
     "Policy",

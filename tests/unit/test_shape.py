@@ -87,6 +87,7 @@ PUBLIC: list[str] = [
     "Classification",
     "Dataset",
     "Evidence",
+    "GuardedModel",
     "HauberkError",
     "Model",
     "Policy",

@@ -26,7 +26,7 @@ def quiet(model: Model) -> Iterator[None]:
 
     A model without a torch module is left alone.
     """
-    module = module_of(model)
+    module = _held(model)
     parts = [] if module is None else list(module.modules())
     training = [part.training for part in parts]
     learning = [] if module is None else [p for p in module.parameters() if p.requires_grad]
@@ -55,6 +55,11 @@ class Victim:
         self._model = model
         module = module_of(model) if fast else None
         self._copy = working_copy(module, half=half) if module is not None else None
+
+    @property
+    def half(self) -> bool:
+        """Whether answers are worked out in bfloat16."""
+        return self._copy is not None and self._copy.half
 
     @property
     def approximate(self) -> bool:
@@ -134,3 +139,10 @@ def module_of(model: Model) -> nn.Module | None:
         return model
     module = getattr(model, "module", None)
     return module if isinstance(module, nn.Module) else None
+
+
+def _held(model: Model) -> nn.Module | None:
+    """The torch module that answers in the end, through whatever wraps the model as ``model``."""
+    while module_of(model) is None and hasattr(model, "model"):
+        model = model.model
+    return module_of(model)

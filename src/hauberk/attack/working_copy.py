@@ -22,7 +22,7 @@ class WorkingCopy:
     """
 
     def __init__(self, module: nn.Module, *, half: bool = True) -> None:
-        self._half = half
+        self.half = half
         twin = _finely_ended(_folded(copy.deepcopy(module).eval()))
         for part in twin.modules():
             # Those that autocast would cast anew at every call.
@@ -40,7 +40,7 @@ class WorkingCopy:
         """Outputs ``(batch, ...)`` float32 of ``points`` ``(batch, ...)``."""
         if points.ndim == 4:
             points = points.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(points.device.type, dtype=torch.bfloat16, enabled=self._half):
+        with torch.autocast(points.device.type, dtype=torch.bfloat16, enabled=self.half):
             out: Tensor = self._module(points)
         return out.float()
 

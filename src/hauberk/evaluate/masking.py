@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A gradient may vanish in float32 at a few samples of which a sound model is very sure.
 _MIN_NONZERO = 0.9
+# Random signs beat a sound gradient now and then, where the loss bends within the ball.
+_MIN_LEADING = 0.75
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,72 @@ def masking(result: Robustness, subject: str) -> Evidence:
 
 def signs(result: Robustness) -> tuple[Sign, ...]:
     """Every sign that a result can show."""
-    return (_slope(result), *_free(result), _curve(result))
+    return (*_slope(result), *_free(result), _curve(result), *_probed(result))
 
 
-def _slope(result: Robustness) -> Sign:
+def _slope(result: Robustness) -> tuple[Sign, ...]:
     name, health = "gradient", result.gradient
     if health is None:
-        return Sign(name, Verdict.UNKNOWN, "the model gives no gradient to look at")
+        return (Sign(name, Verdict.UNKNOWN, "the model gives no gradient to look at"),)
     if health.n == 0:
-        return Sign(name, Verdict.UNKNOWN, "no sample is right untouched")
-    if health.finite < health.n:
-        text = f"the loss is not finite at {health.n - health.finite} of {health.n} samples"
-        return Sign(name, Verdict.FAIL, text)
-    text = f"the gradient is 0 at {health.n - health.nonzero} of {health.n} samples"
-    sound = health.nonzero >= _MIN_NONZERO * health.n
-    return Sign(name, Verdict.PASS if sound else Verdict.FAIL, text)
+        return (Sign(name, Verdict.UNKNOWN, "no sample is right untouched"),)
+    n, enough = health.n, _MIN_NONZERO * health.n
+    return (
+        _sign(
+            "finite",
+            health.finite == n,
+            f"the loss is not finite at {n - health.finite} of {n} samples",
+        ),
+        _sign(
+            name,
+            health.nonzero >= enough,
+            f"the gradient is 0 at {n - health.nonzero} of {n} samples",
+        ),
+        _sign(
+            "saturation",
+            health.strong >= enough,
+            f"the gradient rounds to 0, or is about to, at {n - health.strong} of {n} samples",
+        ),
+        _sign(
+            "leading",
+            health.leading >= _MIN_LEADING * n,
+            f"a step along the gradient does no more than a random one at {n - health.leading} "
+            f"of {n} samples",
+        ),
+        # A random model can be sound, but one draw of it is not what was claimed.
+        _sign(
+            "steady",
+            health.steady == n,
+            f"asked twice, the model answers differently at {n - health.steady} of {n} samples",
+            otherwise=Verdict.UNKNOWN,
+        ),
+    )
+
+
+def _probed(result: Robustness) -> tuple[Sign, ...]:
+    """An attack without a bound must win; random points must not."""
+    probes = result.probes
+    if probes is None or probes.n == 0:
+        text = "no sample was attacked without a bound, nor at random"
+        return (Sign("unbounded", Verdict.UNKNOWN, text),)
+    low, _ = paired_gain(probes.only_climbing, probes.only_random, probes.n)
+    return (
+        _sign(
+            "unbounded",
+            probes.standing == 0,
+            f"{probes.standing} of {probes.n} samples withstand an attack without a bound",
+        ),
+        _sign(
+            "random",
+            low <= 0,
+            f"of {probes.n} samples {probes.only_random} fell only at random points, "
+            f"{probes.only_climbing} only to gradients",
+        ),
+    )
+
+
+def _sign(name: str, good: bool, reason: str, *, otherwise: Verdict = Verdict.FAIL) -> Sign:  # noqa: FBT001
+    return Sign(name, Verdict.PASS if good else otherwise, reason)
 
 
 def _free(result: Robustness) -> tuple[Sign, ...]:

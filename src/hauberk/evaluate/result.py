@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.threat import ThreatModel
     from hauberk.evaluate.gradient import GradientHealth
+    from hauberk.evaluate.probes import Probes
 
 _ATLAS = {
     Access.LABELS: "AML.T0043.001",
@@ -67,7 +68,7 @@ class AttackResult:
 class Robustness:
     """Which samples of a dataset stay right, untouched (``clean``, ``(n,)`` bool) and attacked.
 
-    ``eps`` ascends; ``gradient`` is None where the model gives no gradient.
+    ``eps`` ascends; ``gradient`` and ``probes`` are None where the model gives no gradient.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Robustness:
     eps: tuple[float, ...]
     attacks: tuple[AttackResult, ...]
     gradient: GradientHealth | None = None
+    probes: Probes | None = None
     examples: tuple[Example, ...] = ()
 
     @cached_property
@@ -133,8 +135,6 @@ class Robustness:
             return known
         own = self.threat.eps
         factor = eps / own if own > 0 else (1.0 if eps == own else None)
-        if self.threat.features is not None:
-            known["features"] = self.threat.features.digest
         return {
             **known,
             "norm": self.threat.norm,

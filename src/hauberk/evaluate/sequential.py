@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.interval import wilson
 from hauberk.core.sharding import cut
-from hauberk.evaluate.gradient import GradientHealth
 from hauberk.evaluate.robustness import EXAMPLES, evaluate
 from hauberk.evaluate.run import Run
 
@@ -142,7 +141,8 @@ def merge(parts: Sequence[Robustness]) -> Robustness:
         name=first.name if len(parts) == 1 else f"{base}[0:{total}]",
         clean=np.concatenate([part.clean for part in parts]),
         attacks=tuple(_joined([part.attacks[k] for part in parts]) for k in range(len(names))),
-        gradient=_health([part.gradient for part in parts]),
+        gradient=_sum([part.gradient for part in parts]),
+        probes=_sum([part.probes for part in parts]),
         examples=tuple(examples[:EXAMPLES]),
     )
 
@@ -156,15 +156,9 @@ def _joined(parts: Sequence[AttackResult]) -> AttackResult:
     )
 
 
-def _health(parts: Sequence[GradientHealth | None]) -> GradientHealth | None:
+def _sum(parts: Sequence[Any]) -> Any:
     known = [part for part in parts if part is not None]
-    if not known:
-        return None
-    return GradientHealth(
-        n=sum(one.n for one in known),
-        finite=sum(one.finite for one in known),
-        nonzero=sum(one.nonzero for one in known),
-    )
+    return sum(known[1:], known[0]) if known else None
 
 
 def _narrow(parts: Sequence[Robustness], width: float | None) -> bool:

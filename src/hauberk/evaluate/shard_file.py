@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from hauberk.core.errors import DataError
-from hauberk.core.features import Features
 from hauberk.core.model import Access
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.gradient import GradientHealth
+from hauberk.evaluate.probes import Probes
 from hauberk.evaluate.result import AttackResult, Example, Robustness
 
 if TYPE_CHECKING:
@@ -27,19 +25,16 @@ _PICTURES = ("clean", "adversarial")
 
 def encode(result: Robustness) -> bytes:
     """The archive of a result."""
-    threat, health = result.threat, result.gradient
+    threat, health, probes = result.threat, result.gradient, result.probes
     facts = {
         "form": _FORM,
         "name": result.name,
         "dataset": result.dataset,
-        "threat": {
-            **vars(threat),
-            "access": int(threat.access),
-            "features": asdict(threat.features) if threat.features else None,
-        },
+        "threat": {**vars(threat), "access": int(threat.access)},
         "seed": result.seed,
         "eps": result.eps,
         "gradient": None if health is None else vars(health),
+        "probes": None if probes is None else vars(probes),
         "attacks": [
             {
                 "name": one.name,
@@ -86,7 +81,7 @@ def decode(data: bytes) -> Robustness:
 
 
 def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustness:
-    threat, health = facts["threat"], facts["gradient"]
+    threat, health, probes = facts["threat"], facts["gradient"], facts["probes"]
     attacks = tuple(
         AttackResult(
             name=one["name"],
@@ -102,18 +97,14 @@ def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustnes
         name=facts["name"],
         dataset=facts["dataset"],
         threat=ThreatModel(
-            **{
-                **threat,
-                "access": Access(threat["access"]),
-                "atlas": tuple(threat["atlas"]),
-                "features": _features(threat.get("features")),
-            }
+            **{**threat, "access": Access(threat["access"]), "atlas": tuple(threat["atlas"])}
         ),
         seed=facts["seed"],
         clean=arrays["clean"],
         eps=tuple(facts["eps"]),
         attacks=attacks,
         gradient=None if health is None else GradientHealth(**health),
+        probes=None if probes is None else Probes(**probes),
         examples=tuple(
             Example(
                 **one, clean=arrays[f"clean{number}"], adversarial=arrays[f"adversarial{number}"]
@@ -121,7 +112,3 @@ def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustnes
             for number, one in enumerate(facts["examples"])
         ),
     )
-
-
-def _features(facts: dict[str, Any] | None) -> Features | None:
-    return None if facts is None else msgspec.convert(facts, Features)

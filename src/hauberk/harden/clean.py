@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from hauberk.core.threat import ThreatModel
+from torch.nn.functional import cross_entropy
+
 from hauberk.harden import training
-from hauberk.harden.fresh import fresh
-from hauberk.harden.recipe import Given, Recipe, facts
+from hauberk.harden.precision import Precision, autocast
 from hauberk.harden.run import Run
 from hauberk.harden.selection import Score, accuracy
 
@@ -16,26 +16,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.core.data import Dataset
-    from hauberk.harden.moment import Moment
+    from hauberk.core.threat import ThreatModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clean(Recipe):
+class Clean:
     """Minimise the mean cross-entropy on the data as it is."""
 
-    name: ClassVar[str] = "clean"
-
-    start: Literal["fresh", "given"] = "given"
     epochs: int = 15
-
-    def objective(self, given: Given) -> training.Objective:
-        def loss(module: nn.Module, x: Tensor, y: Tensor, _: Moment) -> Tensor:
-            return self.entropy(self.logits(module, x), y)
-
-        return training.Objective(loss=loss, measure=self.measure(given))
-
-    def measure(self, given: Given) -> training.Measure:
-        return lambda module: Score(clean=accuracy(module, given.validation))
+    learning_rate: float = 2e-3
+    batch_size: int = 64
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    precision: Precision = "auto"
 
     def fit(
         self,
@@ -54,18 +47,28 @@ class Clean(Recipe):
         Raises:
             UserError: if a number is out of range or the checkpoint belongs to another run.
         """
-        given = Given(
-            module=module, train=train, validation=validation, threat=threat or ThreatModel()
-        )
-        objective = self.objective(given)
-        for part in self.parts:
-            objective = part.join(objective, given)
-        known = {"method": self.name, "validation": validation.digest, **facts(self)}
+
+        def loss(module: nn.Module, x: Tensor, y: Tensor, _: training.Moment) -> Tensor:
+            with autocast(self.precision):
+                logits = module(x)
+            return cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
+
         return training.train(
-            fresh(module, seed=seed) if self.start == "fresh" else module,
+            module,
             train,
-            self.schedule(measure_every=1),
-            replace(objective, facts=known),
+            training.Schedule(
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                measure_every=1,
+            ),
+            training.Objective(
+                loss=loss,
+                measure=lambda module: Score(clean=accuracy(module, validation)),
+                floor=0.0,
+                facts={"method": "clean", **asdict(self), "validation": validation.digest},
+            ),
             seed=seed,
             run=run or Run(),
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ from hauberk.core.model import Access, Bounds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from hauberk.core.model import Model
@@ -38,10 +40,7 @@ class ToyModel:
 
 @dataclass
 class ScoresOnly:
-    """A model behind an interface: no module, no gradients; it counts the rows it was asked.
-
-    With access to labels alone it answers 1 for its label and 0 for the others.
-    """
+    """A model behind an interface: no module, no gradients; it counts the rows it was asked."""
 
     model: Model
     access: Access = Access.SCORES
@@ -54,10 +53,7 @@ class ScoresOnly:
     def __call__(self, x: Tensor, /) -> Tensor:
         """The model's outputs, as if they came over a wire."""
         self.rows += len(x)
-        out = self.model(x).detach().clone()
-        if self.access > Access.LABELS:
-            return out
-        return torch.zeros_like(out).scatter(1, out.argmax(1, keepdim=True), 1.0)
+        return self.model(x).detach().clone()
 
 
 class Quantise(nn.Module):
@@ -121,3 +117,62 @@ def quantised(module: nn.Module, *, levels: int = 4) -> ToyModel:
 def saturated(module: nn.Module, *, factor: float = 1e5) -> ToyModel:
     """The module with its logits blown up: the same answers, no gradient to follow."""
     return ToyModel(nn.Sequential(module, Scale(factor)))
+
+
+class Shatter(nn.Module):
+    """A ripple too fine to change an answer and too steep for its gradient to lead anywhere."""
+
+    def __init__(self, height: float = 1e-4, pace: float = 1e6) -> None:
+        super().__init__()
+        self.height, self.pace = height, pace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rippled inputs."""
+        return x + self.height * torch.sin(self.pace * x)
+
+
+class Noise(nn.Module):
+    """Inputs with fresh noise at every call, from the global generator: a random defence."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Noisy inputs."""
+        return x + self.deviation * torch.randn_like(x)
+
+
+class Detach(nn.Module):
+    """The same values, half of them cut off from the graph, the rest turned upside down there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The inputs; their gradient is minus half of what it should be."""
+        return 1.5 * x.detach() - 0.5 * x
+
+
+@dataclass(frozen=True)
+class RoundingGuard:
+    """A guard that rounds to ``levels`` steps on [0, 1] and has no surrogate."""
+
+    levels: int = 4
+
+    def inspect(self, x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rounded inputs, and no suspicion of any."""
+        cleaned = (np.round(x * self.levels) / self.levels).astype(np.float32)
+        return cleaned, np.zeros(len(x), dtype=np.float32)
+
+
+def shattered(module: nn.Module) -> ToyModel:
+    """The module behind a ripple: the same answers, a gradient that points anywhere."""
+    return ToyModel(nn.Sequential(Shatter(), module))
+
+
+def stochastic(module: nn.Module, *, deviation: float = 0.05) -> ToyModel:
+    """The module behind noise: asked twice, it answers differently."""
+    return ToyModel(nn.Sequential(Noise(deviation), module))
+
+
+def detached(module: nn.Module) -> ToyModel:
+    """The module behind a cut: a gradient that leads away from where it should."""
+    return ToyModel(nn.Sequential(Detach(), module))

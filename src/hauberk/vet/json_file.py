@@ -31,12 +31,11 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
     try:
         tree = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        from hauberk.vet.text_file import may_be_table, vet_text  # noqa: PLC0415 - not one value
-
         tree = _lines(raw)
-        if tree is None or may_be_table(source, where):
-            vet_text(source, case, where, depth)
         if tree is None:
+            from hauberk.vet.text_file import vet_text  # noqa: PLC0415 - not JSON after all
+
+            vet_text(source, case, where, depth)
             return
     vet_config(tree, case, where)
     text = raw.decode("utf-8", "replace")

@@ -14,7 +14,6 @@ from hauberk.vet.source import Inflated
 
 if TYPE_CHECKING:
     from hauberk.vet.source import Source
-    from hauberk.vet.table_schema import Schema
 
 # What examines which kind; imported when the first file of the kind comes.
 _EXAMINERS: dict[str, str] = {
@@ -46,27 +45,17 @@ _TAIL = (1 << 16) + 22
 
 
 def vet(
-    source: Source,
-    name: str,
-    limits: Limits | None = None,
-    *,
-    known: Known | None = None,
-    schema: Schema | None = None,
+    source: Source, name: str, limits: Limits | None = None, *, known: Known | None = None
 ) -> Vetted:
     """The findings of one file; ``name`` is shown and compared, but decides nothing.
 
-    ``known`` is what is known of packages: without it none is clean. ``schema`` is what the rows of
-    a table should be; without it most rows say so.
+    ``known`` is what is known of packages: without it none is clean.
 
     Nothing is executed or unpickled. An error within an examiner is a finding, and the file is
     then for review.
     """
     case = Case(
-        size=source.size,
-        inspect=inspect,
-        limits=limits or Limits(),
-        known=known or Known(),
-        schema=schema,
+        size=source.size, inspect=inspect, limits=limits or Limits(), known=known or Known()
     )
     kind = inspect(source, case, name.rpartition("/")[2], 0)
     if kind == "unknown":
@@ -79,8 +68,6 @@ def vet(
         coverage=Coverage.PARTIAL if case.partial else Coverage.FULL,
         findings=tuple(case.findings),
         traits=frozenset(case.traits),
-        apart=tuple(case.apart),
-        card=case.card,
     )
 
 

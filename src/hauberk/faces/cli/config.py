@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from hauberk.faces.cli.output import Output
     from hauberk.faces.cli.sources import Settings
 
-_SECRET = {"serve.consent", "state.ledger"}
-"""What may hold a credential."""
+_SECRET = {"serve.consent"}
 
 
 @click.command()

@@ -41,7 +41,6 @@ _SHORT = {
     "data": ("data.source", "SOURCE"),
     "threat": ("threat", "NORM:EPS"),
     "seed": ("harden.seed", "N"),
-    "with": ("harden.method", "NAMES"),
 }
 
 

@@ -1,1 +1,0 @@
-"""KServe: the gateway within an ``InferenceService``, and its share of the traffic."""

@@ -1,1 +1,0 @@
-"""Kubeflow Trainer: the loop's jobs as objects of a cluster."""

@@ -1,1 +1,0 @@
-"""Kubernetes: objects as plain trees, a leader's lease, events that people read."""

@@ -1,1 +1,0 @@
-"""Ledger and journal in PostgreSQL."""

@@ -1,1 +1,0 @@
-"""The tables' history, as Alembic keeps it; revision by revision, each in one transaction."""

@@ -1,1 +1,0 @@
-"""Blobs in an S3 bucket."""

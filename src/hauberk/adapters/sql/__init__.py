@@ -1,1 +1,0 @@
-"""Ledger and journal in tables, whatever the database: SQLite or PostgreSQL."""

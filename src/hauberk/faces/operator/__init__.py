@@ -1,1 +1,0 @@
-"""The operator: ``ModelShield`` objects, each driven by the closed loop."""
