@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PEERS  ?= .venv-peers
 
-.PHONY: demo test check lint nightly bench clean clients
+.PHONY: demo test test-cluster crd check lint nightly bench clean clients
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -20,6 +20,13 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+test-cluster: $(VENV)/.dev     ## the operator against an API server: ours, or HAUBERK_TEST_KUBECONFIG
+	$(BIN)/pytest tests/cluster -m cluster
+
+crd: $(VENV)/.dev              ## write the definition of ModelShield anew, after a change of the Spec
+	$(BIN)/hauberk operator crd > deploy/crd/modelshields.hauberk.dev.yaml
+	cp deploy/crd/modelshields.hauberk.dev.yaml deploy/helm/hauberk/crds/
+
 nightly: $(VENV)/.dev          ## the long tests too
 	$(BIN)/pytest -m "nightly or not nightly" --timeout 3600
 
@@ -29,7 +36,7 @@ bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.
 bench-lab: $(PEERS)/.done     ## the lab against other libraries, in an environment of its own
 	$(PEERS)/bin/python -m benchmarks.lab
 
-bench: bench-loop bench-detection bench-vet bench-ledger bench-lab bench-gateway   ## all benchmarks
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-gateway   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

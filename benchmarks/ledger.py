@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from hauberk.adapters.local.ledger import Growth, SqliteLedger
-from hauberk.adapters.local.ledger_rows import COLUMNS, body_text, entry_of, new_row
+from hauberk.adapters.local.ledger import SqliteLedger
+from hauberk.adapters.sql.ledger import Growth
+from hauberk.adapters.sql.ledger_rows import COLUMNS, body_text, entry_of, new_row
 from hauberk.govern import merkle
 
 RESULTS = Path(__file__).parent / "results" / "ledger.json"

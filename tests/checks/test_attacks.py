@@ -10,15 +10,29 @@ import pytest
 import torch
 
 from hauberk.attack.apgd import APGD
+from hauberk.attack.apgd_l1 import APGDL1
+from hauberk.attack.boundary import Boundary
 from hauberk.attack.carlini_wagner import CarliniWagner
 from hauberk.attack.deepfool import DeepFool
+from hauberk.attack.elastic_net import ElasticNet
 from hauberk.attack.ensemble import Auto, Best
 from hauberk.attack.fab import FAB
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.fmn import FMN
+from hauberk.attack.hop_skip_jump import HopSkipJump
 from hauberk.attack.nes import NES
+from hauberk.attack.patch import Patch
 from hauberk.attack.pgd import PGD
+from hauberk.attack.pgd_l0 import PGDL0
+from hauberk.attack.physical_patch import PhysicalPatch
+from hauberk.attack.slide import Slide
+from hauberk.attack.sparse_rs import SparseRS
+from hauberk.attack.spatial import Spatial
+from hauberk.attack.spsa import SPSA
 from hauberk.attack.square import Square
+from hauberk.attack.square_l2 import SquareL2
+from hauberk.attack.transfer import Transfer
+from hauberk.attack.universal import Universal
 from hauberk.attack.worst import Worst
 from hauberk.core.data import Batch
 from hauberk.core.errors import UserError
@@ -27,13 +41,26 @@ from hauberk.core.registry import BUILT_IN, find
 from hauberk.core.task import Classification
 from hauberk.core.threat import Norm, ThreatModel
 from hauberk.testing.attack_checks import attack_checks
+from hauberk.testing.models import ToyModel, linear_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hauberk.attack.attack import Attack
+    from hauberk.attack.attack import Attack, Fits
 
 torch.set_num_threads(1)
+
+MODEL = ToyModel(linear_module(seed=3))
+
+
+def _fitted(attack: Fits, norm: Norm, eps: float) -> Attack:
+    """The attack after a fit on images near mid-grey that the checks do not see."""
+    x = 0.4 + 0.2 * torch.rand((64, 1, 8, 8), generator=torch.Generator().manual_seed(8))
+    with torch.no_grad():
+        others = Batch(x=x, y=MODEL(x).argmax(1), index=np.arange(64))
+    threat, rng = ThreatModel(norm=norm, eps=eps), np.random.default_rng(0)
+    return attack.fit(MODEL, others, threat, task=Classification(), rng=rng)
+
 
 BOTH: tuple[Norm, ...] = ("linf", "l2")
 THREE: tuple[Norm, ...] = ("linf", "l2", "l1")
@@ -41,31 +68,51 @@ EVERY: tuple[Norm, ...] = ("linf", "l2", "l1", "l0")
 CASES: dict[str, tuple[Attack, tuple[Norm, ...]]] = {
     "apgd": (APGD(steps=10), BOTH),
     "apgd-dlr": (APGD(loss="dlr", steps=10, restarts=2), BOTH),
+    "apgd-l1": (APGDL1(steps=30), ("l1",)),
+    "apgd-l1-dlr": (APGDL1(steps=20, loss="dlr", restarts=2, fast=True), ("l1",)),
     "apgd-targeted": (APGD(loss="targeted", steps=10, fast=True), BOTH),
     "auto": (Auto(steps=6, queries=20, fast=False), BOTH),
     "best": (Best(steps=6, queries=20, fast=False), BOTH),
+    "boundary": (Boundary(queries=300), ("l2",)),
     "carlini-wagner": (CarliniWagner(searches=2, steps=30, rate=0.05), BOTH),
     "carlini-wagner-nearest": (CarliniWagner(searches=2, steps=30, rate=0.05, nearest=True), BOTH),
     "deepfool": (DeepFool(steps=10), BOTH),
+    "elastic-net": (ElasticNet(searches=2, steps=20, rate=0.1), ("l1", "l2")),
+    "elastic-net-nearest": (
+        ElasticNet(searches=2, steps=20, rate=0.1, nearest=True),
+        ("l1", "l2"),
+    ),
     "fab": (FAB(steps=8), THREE),
     "fab-nearest": (FAB(steps=8, nearest=True), THREE),
     "fmn": (FMN(steps=20), EVERY),
     "fmn-nearest": (FMN(steps=20, nearest=True), EVERY),
     "fgsm": (FGSM(), BOTH),
+    "hop-skip-jump": (HopSkipJump(queries=250, looks=20), BOTH),
     "nes": (NES(queries=300, pairs=8), BOTH),
-    "spsa": (NES(queries=300, pairs=8, draw="signs"), BOTH),
+    "spsa": (SPSA(queries=300, pairs=8), BOTH),
+    "patch": (Patch(steps=10), ("patch",)),
     "pgd": (PGD(steps=5, restarts=2), BOTH),
     "pgd-no-start": (PGD(steps=5, random_start=False), BOTH),
     "pgd-fast": (PGD(steps=5, fast=True), BOTH),
+    "pgd-l0": (PGDL0(steps=10), ("l0",)),
+    "physical-patch": (_fitted(PhysicalPatch(), "patch", 0.15), ("patch",)),
+    "slide": (Slide(steps=10, restarts=2), ("l1",)),
+    "sparse-rs": (SparseRS(queries=120), ("l0",)),
+    "spatial": (Spatial(angles=5, shifts=3), ("spatial",)),
     "square": (Square(queries=80), ("linf",)),
     "square-fast": (Square(queries=80, fast=True), ("linf",)),
+    "square-l2": (SquareL2(queries=120), ("l2",)),
+    "transfer": (Transfer(surrogates=(MODEL,), kernel=1, diversity=0.2), BOTH),
+    "universal": (_fitted(Universal(), "linf", 0.1), BOTH),
     "worst": (Worst(attacks=(FGSM(), PGD(steps=3))), BOTH),
     "worst-scores": (Worst(attacks=(Square(queries=9), Square(queries=60))), ("linf",)),
 }
+# What one perturbation for all can do is not what one for each can.
+STRENGTH = {"universal": 0.3, "physical-patch": 0.2}
 ALL = [
     pytest.param(check, id=f"{attack}: {name}")
     for attack, (component, norms) in CASES.items()
-    for name, check in attack_checks(component, norms=norms)
+    for name, check in attack_checks(component, norms=norms, strength=STRENGTH.get(attack, 0.9))
 ]
 
 
@@ -181,8 +228,6 @@ def test_an_attack_that_can_be_changed_is_caught() -> None:
 
 
 def test_random_numbers_come_from_the_rng_alone() -> None:
-    from hauberk.testing.models import ToyModel, linear_module
-
     model = ToyModel(linear_module(seed=0))
     generator = torch.Generator().manual_seed(0)
     x = torch.rand((16, 1, 8, 8), generator=generator)

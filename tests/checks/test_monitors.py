@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from hauberk.core.registry import BUILT_IN, find
 from hauberk.monitor.accuracy import AccuracyMonitor
 from hauberk.monitor.agreement import AgreementMonitor
 from hauberk.monitor.drift import DriftMonitor
+from hauberk.monitor.faults import FaultMonitor
+from hauberk.monitor.gauge import GaugeMonitor
+from hauberk.monitor.labels import LabelShiftMonitor
+from hauberk.monitor.run_length import RunLengthMonitor
 from hauberk.monitor.suspicion import SuspicionMonitor
-from hauberk.testing.monitor_checks import DIGEST, monitor_checks, toy_calibration
+from hauberk.testing.monitor_checks import DIGEST, monitor_checks, toy_calibration, toy_gauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +31,13 @@ MONITORS: dict[str, Callable[[], Monitor]] = {
     "suspicion": lambda: SuspicionMonitor(calibration=CALIBRATION),
     "suspicion without a calibration": SuspicionMonitor,
     "drift": lambda: DriftMonitor(calibration=CALIBRATION),
+    "run length": lambda: RunLengthMonitor(calibration=CALIBRATION, run_length=50),
+    "cusum per client": lambda: RunLengthMonitor(
+        calibration=CALIBRATION, run_length=50, per="principal", test="cusum"
+    ),
+    "labels": lambda: LabelShiftMonitor(answers=np.array([90.0, 10.0])),
+    "faults": lambda: FaultMonitor(calibration=CALIBRATION),
+    "gauge": lambda: GaugeMonitor(gauge=toy_gauge(), calibration=CALIBRATION, limit=0.9),
     "agreement": lambda: AgreementMonitor(digest=DIGEST, routes=("primary",)),
     "accuracy": lambda: AccuracyMonitor(base_error=0.05),
 }

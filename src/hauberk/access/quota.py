@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -143,7 +144,7 @@ class QuotaRules:
             burst=spec.burst,
         )
 
-    @property
+    @cached_property
     def any(self) -> bool:
         """Whether anything is bounded."""
         return self != QuotaRules(burst=self.burst)

@@ -46,6 +46,27 @@ class Attack(Protocol):
         """
 
 
+@runtime_checkable
+class Fits(Protocol):
+    """An attack that is made ready on other samples before it is run: a universal one, say."""
+
+    def fit(
+        self,
+        model: Model,
+        batch: Batch,
+        threat: ThreatModel,
+        /,
+        *,
+        task: Task,
+        rng: np.random.Generator,
+    ) -> Attack:
+        """The attack with what it learned from ``batch``, which holds no sample it is judged on.
+
+        Raises:
+            UserError: if the model gives no gradient, or the norm is not supported.
+        """
+
+
 def describe(attack: Attack) -> dict[str, Any]:
     """An attack's class and hyperparameters as plain JSON values, for the spec of evidence."""
     described = _plain(attack)

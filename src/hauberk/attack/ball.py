@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,8 @@ import torch
 from hauberk.core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from hauberk.core.model import Bounds
@@ -23,7 +26,9 @@ _SLACK = 1e-6
 class Ball:
     """Points within ``eps`` of a clean point and within the bounds of the inputs.
 
-    The unit of ``eps`` is that of the input; for ``l0`` it is the number of values changed.
+    ``eps`` is what :class:`hauberk.core.threat.ThreatModel` says. A point of ``spatial`` cannot be
+    told from another once it is made: of it only the bounds are checked, and the attack answers
+    for the rest.
     """
 
     norm: Norm
@@ -31,12 +36,19 @@ class Ball:
     bounds: Bounds
 
     def project(self, points: Tensor, centre: Tensor) -> Tensor:
-        """Bring ``points`` ``(batch, ...)`` into the ball around ``centre``, then into the bounds.
+        """Bring ``points`` ``(batch, ...)`` into the ball around ``centre`` and into the bounds.
 
-        The second step only shortens what the first left, since the centre lies in the bounds.
+        In ``l1`` the nearest point of both (Croce and Hein 2021, section 2). Elsewhere first into
+        the ball, then into the bounds, which only shortens what is left, since the centre lies in
+        them.
         """
-        delta = project(points - centre, self.norm, self.eps)
-        return (centre + delta).clamp(self.bounds.low, self.bounds.high)
+        low, high = self.bounds.low, self.bounds.high
+        delta = points - centre
+        if self.norm == "l1":
+            delta = _within_both(delta, low - centre, high - centre, self.eps)
+        else:
+            delta = project(delta, self.norm, self.eps)
+        return (centre + delta).clamp(low, high)
 
     def start(self, centre: Tensor, uniform: Tensor) -> Tensor:
         """A random point of the ball for each centre, clipped to the bounds.
@@ -53,8 +65,14 @@ class Ball:
             direction = torch.special.ndtri(draws.clamp(_TINY, 1 - 2**-24))
             direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(_TINY)
             delta = direction * self.eps * last ** (1 / draws.shape[1])
+        elif self.norm == "l1":
+            # Two-sided exponentials over their sum lie evenly on the sphere.
+            length = -torch.log1p(-(2 * draws - 1).abs().clamp_max(1 - 2**-24))
+            delta = torch.copysign(length, draws - 0.5)
+            delta = delta / length.sum(1, keepdim=True).clamp_min(_TINY)
+            delta = delta * self.eps * last ** (1 / draws.shape[1])
         else:
-            raise UserError(f"no random start is known for {self.norm}", hint="use linf or l2")
+            raise UserError(f"no random start is known for {self.norm}", hint="use linf, l2 or l1")
         return self.project(centre + delta.view_as(centre).to(centre), centre)
 
     def contains(self, points: Tensor, centre: Tensor) -> Tensor:
@@ -64,8 +82,30 @@ class Ball:
         """
         low, high = self.bounds.low - _SLACK, self.bounds.high + _SLACK
         inside = ((points >= low) & (points <= high)).flatten(1).all(1)
+        if self.norm == "spatial":
+            return inside
+        if self.norm == "patch":
+            return inside & _in_square(points != centre, patch_side(self.eps, points.shape))
         radius = self.eps * (1 + _SLACK) + _SLACK
         return inside & (size(points.double() - centre.double(), self.norm) <= radius)
+
+
+def patch_side(eps: float, shape: Sequence[int]) -> int:
+    """Side in pixels of the largest square that covers ``eps`` of images ``(..., height, width)``.
+
+    A radius above 0 allows one pixel at least.
+
+    Raises:
+        UserError: if the inputs are not images, or ``eps`` is above 1.
+    """
+    if len(shape) < 4:
+        raise UserError("a patch covers a part of an image", hint="rows of a table have no area")
+    if eps > 1:
+        raise UserError(f"a patch covers at most the whole image, not {eps:g} of it")
+    height, width = shape[-2:]
+    # Before rounding down: what is a whole number must not fall short of it.
+    side = int(sqrt(eps * height * width) + _SLACK)
+    return min(max(side, ceil(eps)), height, width)
 
 
 def require_norm(norm: Norm, *known: Norm) -> None:
@@ -91,13 +131,18 @@ def size(delta: Tensor, norm: Norm) -> Tensor:
         return norms
     if norm == "l1":
         return flat.abs().sum(1)
-    return (flat != 0).sum(1).to(delta.dtype)
+    if norm == "l0":
+        return (flat != 0).sum(1).to(delta.dtype)
+    raise UserError(f"{norm} measures no distance", hint="use linf, l2, l1 or l0")
 
 
 def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
     """The nearest differences ``(batch, ...)`` of norm ``eps`` at most.
 
     ``l1``: Duchi et al. (2008), by sorting; ``l0``: the largest values are kept.
+
+    Raises:
+        UserError: if the norm measures no distance.
     """
     if norm == "linf":
         return delta.clamp(-eps, eps)
@@ -106,10 +151,12 @@ def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
         flat = flat * (eps / flat.norm(dim=1, keepdim=True).clamp_min(_TINY)).clamp_max(1.0)
     elif norm == "l1":
         flat = _onto_l1(flat, eps)
-    else:
+    elif norm == "l0":
         # By rank, not by threshold: ties must not let more values through than eps.
         rank = flat.abs().argsort(dim=1, descending=True, stable=True).argsort(1)
         flat = flat.where(rank < int(eps), 0.0)
+    else:
+        raise UserError(f"{norm} has no projection", hint="use linf, l2, l1 or l0")
     return flat.view_as(delta)
 
 
@@ -141,3 +188,43 @@ def _onto_l1(flat: Tensor, eps: float) -> Tensor:
     threshold = excess.gather(1, last - 1) / last
     shrunk = (magnitude - threshold.clamp_min(0.0)).clamp_min(0.0)
     return torch.copysign(shrunk, flat)
+
+
+def _within_both(delta: Tensor, low: Tensor, high: Tensor, eps: float) -> Tensor:
+    """The nearest differences of ``l1`` norm ``eps`` at most and between ``low`` and ``high``.
+
+    Each value gives way by the same threshold, then stops at its bound: what is left as the
+    threshold rises is a line with a bend where a value leaves its bound or reaches 0.
+    """
+    flat = delta.flatten(1)
+    length, sign = flat.abs(), flat.sign()
+    room = torch.where(flat > 0, high.flatten(1), -low.flatten(1)).clamp_min(0.0)
+    kept = torch.minimum(length, room)
+    over = kept.sum(1, keepdim=True) > eps
+    if not bool(over.any()):
+        return (sign * kept).view_as(delta)
+    bends = torch.cat([(length - room).clamp_min(0.0), length], 1)
+    bends, order = bends.sort(dim=1)
+    turns = torch.cat([-torch.ones_like(flat), torch.ones_like(flat)], 1).gather(1, order)
+    slope = turns.cumsum(1)
+    fall = (slope[:, :-1] * bends.diff(dim=1)).cumsum(1)
+    left = kept.sum(1, keepdim=True) + torch.cat([torch.zeros_like(fall[:, :1]), fall], 1)
+    # The last bend before which more than eps is left.
+    place = ((left > eps).sum(1, keepdim=True) - 1).clamp(0, bends.shape[1] - 2)
+    steep = slope.gather(1, place).clamp_max(-1.0)
+    threshold = bends.gather(1, place) + (eps - left.gather(1, place)) / steep
+    shrunk = torch.minimum((length - threshold.clamp_min(0.0)).clamp_min(0.0), room)
+    shrunk = shrunk * (eps / shrunk.sum(1, keepdim=True).clamp_min(_TINY)).clamp_max(1.0)
+    return (sign * torch.where(over, shrunk, kept)).view_as(delta)
+
+
+def _in_square(changed: Tensor, side: int) -> Tensor:
+    """Whether all changed values ``(batch, ..., height, width)`` lie in one square of that side."""
+    pixels = changed.flatten(1, -3).any(1)
+    fits = torch.ones(len(changed), dtype=torch.bool, device=changed.device)
+    for lines in (pixels.any(1), pixels.any(2)):
+        place = torch.arange(lines.shape[1], device=changed.device)
+        first = torch.where(lines, place, lines.shape[1]).amin(1)
+        last = torch.where(lines, place, -1).amax(1)
+        fits &= last - first < side
+    return fits

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from hauberk.attack.ball import require_norm
-from hauberk.attack.margins import own_and_other, rows_of_logits
 from hauberk.attack.narrow import Memory, per_sample
 from hauberk.attack.nearest import Nearest
+from hauberk.attack.weights import Weights
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
 
@@ -70,33 +70,18 @@ class CarliniWagner:
     ) -> Tensor:
         """See :class:`hauberk.attack.attack.Attack`."""
         require_norm(threat.norm, "l2", "linf")
-        with Nearest(
-            model,
-            batch,
-            threat,
-            task=task,
-            rng=rng,
-            needs=self.needs,
-            shrink=self.nearest,
-            fast=self.fast,
-        ) as search:
+        with Nearest.by(self, model, batch, threat, task=task, rng=rng) as search:
             if not search.done():
                 search.ask(search.x)
-            many = len(search.x)
-            held = _Weights(
-                weight=search.x.new_full((many,), self.weight),
-                low=search.x.new_zeros(many),
-                high=search.x.new_full((many,), float("inf")),
-                hit=torch.zeros(many, dtype=torch.bool, device=search.x.device),
-            )
+            held = Weights.like(search.x, self.weight)
             for _ in range(self.searches):
                 if search.done():
                     break
-                self._descend(search, held)
+                self._descend(search, task, held)
                 held.bisect()
             return search.result()
 
-    def _descend(self, search: Nearest, held: _Weights) -> None:
+    def _descend(self, search: Nearest, task: Task, held: Weights) -> None:
         """One run of Adam in the space where the bounds are at infinity."""
         low, high = search.ball.bounds.low, search.ball.bounds.high
         middle, half = (high + low) / 2, (high - low) / 2
@@ -111,33 +96,16 @@ class CarliniWagner:
                 return
             flat = torch.tanh(run.free)
             points = (middle + half * flat).clamp(low, high)
-            slope = search.climb(points, _lag)
+            slope = search.climb(points, task.margin)
             run.narrow(slope.keep)
             held.narrow(slope.keep)
             flat, points = torch.tanh(run.free), points[slope.keep]
-            lag = _lag(slope.out, search.y)
+            lag = task.margin(slope.out, search.y)
             held.hit = held.hit | (lag <= -self.confidence)
             pull = _pull(search, points - search.x)
             push = held.weight * (lag > -self.confidence)
             total = pull + per_sample(push, points) * slope.gradient
             run.adam(total * half * (1 - flat * flat), self.rate, step)
-
-
-@dataclass
-class _Weights(Memory):
-    """The bisection of each sample's weight between what was too little and what was enough."""
-
-    weight: Tensor
-    low: Tensor
-    high: Tensor
-    hit: Tensor
-
-    def bisect(self) -> None:
-        """Less weight where the run succeeded, more where it did not."""
-        self.high = torch.where(self.hit, torch.minimum(self.high, self.weight), self.high)
-        self.low = torch.where(self.hit, self.low, torch.maximum(self.low, self.weight))
-        between = (self.low + self.high) / 2
-        self.weight = torch.where(self.high.isfinite(), between, self.weight * 10)
 
 
 @dataclass
@@ -155,12 +123,6 @@ class _Run(Memory):
         mean = self.mean / (1 - _DECAY**step)
         square = self.square / (1 - _DECAY2**step)
         self.free = self.free - rate * mean / (square.sqrt() + _TINY)
-
-
-def _lag(out: Tensor, y: Tensor) -> Tensor:
-    """The label's logit less the largest other: what must fall below 0."""
-    own, other = own_and_other(rows_of_logits(out), y)
-    return own - other
 
 
 def _pull(search: Nearest, delta: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from hauberk.attack.ball import project, size
-from hauberk.attack.margins import own_and_other, rows_of_logits
+from hauberk.attack.ball import project, require_norm, size
 from hauberk.attack.narrow import per_sample
 from hauberk.attack.nearest import Nearest
 from hauberk.core.errors import UserError
@@ -66,24 +65,20 @@ class FMN:
         rng: np.random.Generator,
     ) -> Tensor:
         """See :class:`hauberk.attack.attack.Attack`."""
-        with Nearest(
-            model,
-            batch,
-            threat,
-            task=task,
-            rng=rng,
-            needs=self.needs,
-            shrink=self.nearest,
-            fast=self.fast,
-        ) as search:
+        require_norm(threat.norm, "linf", "l2", "l1", "l0")
+
+        def lead_of(out: Tensor, y: Tensor) -> Tensor:
+            return -task.margin(out, y)
+
+        with Nearest.by(self, model, batch, threat, task=task, rng=rng) as search:
             radius = torch.full_like(search.radius, inf)
             delta = torch.zeros_like(search.x)
             for step in range(self.steps):
                 if search.done():
                     break
-                slope = search.climb(search.within(search.x + delta), _lead)
+                slope = search.climb(search.within(search.x + delta), lead_of)
                 delta, radius = delta[slope.keep], radius[slope.keep]
-                lead = _lead(slope.out, search.y)
+                lead = lead_of(slope.out, search.y)
                 rate = self._falling(self.closing, 50, step)
                 radius = _radius(search, radius, delta, lead, slope.gradient, rate)
                 length = self._falling(self.stride, 100, step)
@@ -99,12 +94,6 @@ class FMN:
     def _falling(self, start: float, fraction: float, step: int) -> float:
         end = start / fraction
         return end + (start - end) * (1 + cos(pi * step / self.steps)) / 2
-
-
-def _lead(out: Tensor, y: Tensor) -> Tensor:
-    """The largest other logit less the label's: positive where the model is wrong."""
-    own, other = own_and_other(rows_of_logits(out), y)
-    return other - own
 
 
 def _radius(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -50,6 +50,29 @@ class Nearest(Search):
         with torch.inference_mode(mode=False):
             self._near = self._x.clone()
             self._radius = torch.full((len(batch),), inf, device=batch.x.device)
+
+    @classmethod
+    def by(
+        cls,
+        attack: Attack,
+        model: Model,
+        batch: Batch,
+        threat: ThreatModel,
+        *,
+        task: Task,
+        rng: np.random.Generator,
+    ) -> Self:
+        """The search of an attack, which says by ``nearest`` and ``fast`` how it works."""
+        return cls(
+            model,
+            batch,
+            threat,
+            task=task,
+            rng=rng,
+            needs=attack.needs,
+            shrink=getattr(attack, "nearest", False),
+            fast=getattr(attack, "fast", False),
+        )
 
     @property
     def radius(self) -> Tensor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from hauberk.attack.ball import Ball
+from hauberk.attack.lawful import Lawful
 from hauberk.attack.streams import Streams
 from hauberk.attack.victim import Victim, quiet, require
 from hauberk.core.data import Batch
@@ -88,6 +89,9 @@ class Search:
             self._clean, self._best = self._x, self._x.clone()
             self._rows = torch.arange(len(batch), device=batch.x.device)
             self._loss = torch.full((len(batch),), -inf, device=batch.x.device)
+        self._law = Lawful(threat.features, self.ball) if threat.features else None
+        if self._law and len(batch):
+            self._law.check(batch.x)
         self._index = batch.index
         self._streams = Streams.of(self.seed, batch.index)
 
@@ -127,15 +131,14 @@ class Search:
         Raises:
             HauberkError: if the budget is spent.
         """
-        self._spend()
+        points = self._allowed(points)
         out = self._victim.answer(points)
         keep = self._settle(points, out)
         return Answer(keep, out[keep])
 
     def climb(self, points: Tensor, objective: Callable[[Tensor, Tensor], Tensor]) -> Slope:
         """Ask, and take the gradient of ``objective(out, y)`` ``(standing,)`` at each point."""
-        self._spend()
-        y = self._y
+        points, y = self._allowed(points), self._y
         out, gradient = self._victim.climb(points, lambda out: objective(out, y))
         keep = self._settle(points, out)
         return Slope(keep, out[keep], gradient[keep])
@@ -145,8 +148,7 @@ class Search:
 
         ``objectives(out, y)`` gives ``(standing, objectives)``.
         """
-        self._spend()
-        y = self._y
+        points, y = self._allowed(points), self._y
         out, gradients = self._victim.fan(points, lambda out: objectives(out, y))
         keep = self._settle(points, out)
         return Slope(keep, out[keep], gradients[keep])
@@ -171,10 +173,12 @@ class Search:
         """Points ``(batch, ...)``: adversarial where one was found, else of the highest loss."""
         return self._best.clone()
 
-    def _spend(self) -> None:
+    def _allowed(self, points: Tensor) -> Tensor:
+        """The points that are asked about: those next to ``points`` that keep the constraints."""
         if self.left < 1:
             raise HauberkError(f"an attack asked beyond its {self._budget} queries a sample")
         self.spent += 1
+        return self._law(points, self._x) if self._law else points
 
     def _settle(self, points: Tensor, out: Tensor) -> Tensor:
         """Keep what is best so far, retire the fallen, and say which positions stand."""

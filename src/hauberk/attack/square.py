@@ -64,7 +64,7 @@ class Square:
         """See :class:`hauberk.attack.attack.Attack`."""
         require_norm(threat.norm, "linf")
         total = min(self.queries, threat.queries or self.queries)
-        channels, height, width = shape = _as_image(tuple(batch.x.shape[1:]))
+        channels, height, width = shape = as_image(tuple(batch.x.shape[1:]))
         with Search(
             model, batch, threat, task=task, rng=rng, needs=self.needs, fast=self.fast
         ) as search:
@@ -72,15 +72,15 @@ class Square:
                 search.ask(search.x)
             if search.done() or search.spent >= total:
                 return search.result()
-            stripes = _signs(search.uniform(0, channels * width)).view(-1, channels, 1, width)
+            stripes = signs_of(search.uniform(0, channels * width)).view(-1, channels, 1, width)
             stripes = stripes.expand(-1, -1, height, -1).reshape(search.x.shape)
             points = search.project(search.x + threat.eps * stripes.to(search.x))
             answer = search.ask(points)
             points, margin = points[answer.keep], task.margin(answer.out, search.y)
             while not search.done() and search.spent < total:
                 draws = search.uniform(search.spent, channels + 2)
-                window = _window(draws[:, channels:], shape, self._area(search.spent / total))
-                signs = _signs(draws[:, :channels])[:, :, None, None].to(points)
+                window = _window(draws[:, channels:], shape, area(self.share, search.spent / total))
+                signs = signs_of(draws[:, :channels])[:, :, None, None].to(points)
                 tried = _paint(search, points, window, signs)
                 answer = search.ask(tried)
                 points, tried, margin = (held[answer.keep] for held in (points, tried, margin))
@@ -89,19 +89,25 @@ class Square:
                 points[better], margin[better] = tried[better], now[better]
             return search.result()
 
-    def _area(self, progress: float) -> float:
-        """The share of the input that a square covers when ``progress`` of the budget is spent."""
-        halved = sum(progress * 10_000 > at for at in _HALVINGS)
-        return self.share / float(2**halved)
+
+def area(share: float, progress: float) -> float:
+    """The share of the input that a square covers when ``progress`` of the budget is spent.
+
+    ``share`` is that of the first squares; it is halved on the published schedule.
+    """
+    halved = sum(progress * 10_000 > at for at in _HALVINGS)
+    return share / float(2**halved)
 
 
-def _as_image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def as_image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of one sample; rows of a table are images one pixel high."""
     if len(shape) >= 3:
         return prod(shape[:-2]), shape[-2], shape[-1]
     return 1, prod(shape[:-1]), shape[-1] if shape else 1
 
 
-def _signs(uniform: Tensor) -> Tensor:
+def signs_of(uniform: Tensor) -> Tensor:
+    """-1 or 1 for each draw in [0, 1)."""
     return torch.where(uniform < 0.5, -1.0, 1.0)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from hauberk.core.features import Column
+
 Split = Literal["train", "validation", "calibration", "test"]
 SHARES: dict[Split, float] = {
     "train": 0.60,
@@ -48,7 +50,8 @@ class Dataset:
     """Samples ``x`` ``(n, ...)`` float32 within ``bounds`` and labels ``y`` ``(n,)`` int64.
 
     ``part`` may assign each sample to a split (0…3 in the order of ``SHARES``) where the source
-    has an official one; otherwise a stratified split is drawn from the digest.
+    has an official one; otherwise a stratified split is drawn from the digest. ``columns`` say how
+    the rows of a table were encoded.
 
     Raises:
         DataError: if shapes, types, labels or the range do not fit.
@@ -60,6 +63,7 @@ class Dataset:
     classes: int
     bounds: Bounds = field(default_factory=Bounds)
     part: NDArray[np.int8] | None = None
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.x)
@@ -144,6 +148,7 @@ class Dataset:
             classes=self.classes,
             bounds=self.bounds,
             part=None if self.part is None else self.part[indices],
+            columns=self.columns,
         )
 
     def batches(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:

@@ -101,7 +101,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Store(Protocol):
-    """Blobs by content."""
+    """Blobs by content; ``place`` says where, without credentials."""
+
+    @property
+    def place(self) -> str:
+        """A folder, or a bucket."""
 
     def put(self, data: bytes) -> str:
         """Keep the bytes, whole or not at all; return their digest."""

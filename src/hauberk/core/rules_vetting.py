@@ -1,4 +1,7 @@
-"""The rules of vetting: model files from HB-V001, settings from HB-V101, packages from HB-V201."""
+"""The rules of vetting.
+
+Model files from HB-V001, settings from HB-V101, packages from HB-V201, data from HB-V301.
+"""
 
 from __future__ import annotations
 
@@ -230,5 +233,71 @@ VETTING = (
         text="The files of installed packages are those of their record, and none runs unasked.",
         severity=Severity.HIGH,
         atlas=("AML.T0010.001",),
+    ),
+    Rule(
+        code="HB-V301",
+        title="every row has the form of the table",
+        text="Rows have the cells that the header promises, as text that can be read.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0020",),
+    ),
+    Rule(
+        code="HB-V302",
+        title="every value is of its column's kind",
+        text="Numbers, whole numbers, dates and truth values are what their column holds.",
+        severity=Severity.MEDIUM,
+    ),
+    Rule(
+        code="HB-V303",
+        title="no value is missing or infinite",
+        text="Columns that are filled are filled everywhere, with numbers that are finite.",
+        severity=Severity.MEDIUM,
+    ),
+    Rule(
+        code="HB-V304",
+        title="every value is within its limits",
+        text="Values lie in the declared range, are among the declared ones, and of their form.",
+        severity=Severity.MEDIUM,
+    ),
+    Rule(
+        code="HB-V305",
+        title="no sample is there twice",
+        text="No sample repeats another, nor one of another split, exactly or nearly.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0020",),
+    ),
+    Rule(
+        code="HB-V306",
+        title="labels are sane",
+        text="Every label is one of the labels, and fits the samples that are like it.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0020",),
+    ),
+    Rule(
+        code="HB-V307",
+        title="labels are balanced",
+        text="No label has so few samples beside the others that it will not be learnt.",
+        severity=Severity.LOW,
+    ),
+    Rule(
+        code="HB-V308",
+        title="no sample is far from all others",
+        text="No value lies further from the body of its column than the body is wide.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0020",),
+    ),
+    Rule(
+        code="HB-V309",
+        title="cells hold data only",
+        text="No cell hides a formula, a script, a command, a program or an order to a model.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0020", "AML.T0051"),
+    ),
+    Rule(
+        code="HB-V310",
+        title="no mark that only one label has",
+        text="No group of images of one label shares a mark that no other label has.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0020", "AML.T0018"),
     ),
 )

@@ -42,7 +42,7 @@ class DataSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ThreatSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The attacker's budget, as in :class:`hauberk.core.threat.ThreatModel`."""
 
-    norm: Literal["linf", "l2", "l1", "l0"] = "linf"
+    norm: Literal["linf", "l2", "l1", "l0", "patch", "spatial"] = "linf"
     eps: Annotated[float, msgspec.Meta(ge=0.0)] = 0.15
 
 
@@ -61,8 +61,24 @@ class ClientSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     expires: str = ""
 
 
+class StateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where ledger, journal and blobs are; empty means in the state directory.
+
+    ``ledger`` is a ``postgresql://`` URL, ``blobs`` an ``s3://bucket/prefix`` URL. A state
+    directory remembers what it was made with.
+    """
+
+    ledger: str = ""
+    blobs: str = ""
+
+
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The gateway. ``consent`` is a signed token by which the owner agrees to a red team."""
+    """The gateway. ``consent`` is a signed token by which the owner agrees to a red team.
+
+    ``threads`` requests are worked on at once; one run of a model uses ``model_threads``. Requests
+    that come while a model runs are run together, up to ``batch_rows`` rows; none waits longer for
+    that than ``batch_wait_ms``. ``round_digits`` and ``top_k`` blunt the scores that clients see.
+    """
 
     host: Text = "127.0.0.1"
     port: Port = 8080
@@ -74,6 +90,12 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clients: tuple[ClientSpec, ...] = ()
     consent: str = ""
     sanitise: tuple[Literal["requantise", "squeeze", "median", "bilateral", "jpeg", "tv"], ...] = ()
+    threads: Count | None = None
+    model_threads: Count = 1
+    batch_rows: Count = 1
+    batch_wait_ms: Positive = 2.0
+    round_digits: Annotated[int, msgspec.Meta(ge=0, le=8)] | None = None
+    top_k: Count | None = None
 
 
 class AccessSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,27 +149,68 @@ class SealSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: Count = 16384
 
 
+class UpstreamSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that another server runs; without ``url`` the gateway runs signed models itself.
+
+    ``input``, ``output``, ``shape`` and ``classes`` are read from the server's metadata where it
+    has some. ``gives`` says what its output is. ``request`` and ``answer`` map rows to a JSON body,
+    at the place of ``"$rows"``, and a path in the answer to them, a step a key, ``*`` for each.
+    ``retries`` count for what was never sent and, if ``idempotent``, for what may have been.
+    After ``failures`` in a row nothing is sent for ``pause_seconds``.
+    """
+
+    url: str = ""
+    protocol: Literal["v2", "v2-grpc", "tensorflow", "json"] = "v2"
+    model: str = ""
+    version: str = ""
+    input: str = ""
+    output: str = ""
+    gives: Literal["logits", "probabilities", "labels"] = "logits"
+    shape: tuple[Count, ...] = ()
+    classes: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    low: float = 0.0
+    high: float = 1.0
+    binary: bool | None = None
+    request: str = '{"instances": "$rows"}'
+    answer: str = "predictions"
+    timeout: Positive = 5.0
+    connect_timeout: Positive = 1.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+    idempotent: bool = False
+    connections: Count = 32
+    max_answer_bytes: Count = 16 * 2**20
+    failures: Count = 5
+    pause_seconds: Positive = 5.0
+    token_file: str = ""
+    ca: str = ""
+
+
 class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Detection without labels.
 
     ``alpha`` bounds the probability that clean traffic of any length ever raises an alarm;
     ``delta`` is the probability, over the draw of the calibration set, that this bound fails.
+    Screening may add ``budget_ms`` to a request. When it takes longer, ``over_budget`` says whether
+    only as many requests are screened as fit, or each is answered first and screened afterwards.
     """
 
     alpha: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.01
     delta: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
     flag_p: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+    budget_ms: Positive | None = None
+    over_budget: Literal["sample", "after"] = "after"
 
 
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Adversarial training. ``steps`` and ``step_size`` are the inner attack's.
 
-    Left out, ``epochs`` and ``batch_size`` follow from the amount of data.
+    ``method`` names a method and what is joined to it, as in ``ema,adversarial``. Left out,
+    ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data.
     """
 
     method: Text = "adversarial"
     epochs: Count | None = None
-    steps: Count = 5
+    steps: Count | None = None
     step_size: Positive | None = None
     learning_rate: Positive = 2e-3
     batch_size: Count | None = None
@@ -183,20 +246,40 @@ class GateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: Count = 1000
 
 
+class ClusterSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """On Kubernetes: how the gateway gets into an ``InferenceService``, and how jobs run.
+
+    ``inject`` is the component that becomes the gateway. ``mode`` is KServe's deployment mode,
+    by which the canary gets its share: of revisions, or of deployments by weight. An empty
+    ``image`` or ``logger`` is the operator's own setting.
+    """
+
+    inject: Literal["predictor", "transformer"] = "predictor"
+    mode: Literal["serverless", "standard"] = "serverless"
+    image: str = ""
+    volume: Text = "hauberk-state"
+    logger: str = ""
+    runtime: Text = "hauberk"
+    nodes: Count = 1
+
+
 class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be said about one guarded service."""
 
     model: ModelSpec = ModelSpec()
     data: DataSpec = DataSpec()
     threat: ThreatSpec = ThreatSpec()
+    state: StateSpec = StateSpec()
     serve: ServeSpec = ServeSpec()
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()
     seal: SealSpec = SealSpec()
+    upstream: UpstreamSpec = UpstreamSpec()
     detect: DetectSpec = DetectSpec()
     harden: HardenSpec = HardenSpec()
     loop: LoopSpec = LoopSpec()
     gate: GateSpec = GateSpec()
+    cluster: ClusterSpec = ClusterSpec()
 
 
 def parse_spec(tree: dict[str, Any], *, where: str = "spec") -> Spec:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
 
-Norm = Literal["linf", "l2", "l1", "l0"]
+if TYPE_CHECKING:
+    from hauberk.core.features import Features
+
+Norm = Literal["linf", "l2", "l1", "l0", "patch", "spatial"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThreatModel:
     """What an attacker may do to one input.
 
-    ``eps`` is the radius of the ball in the unit of the input (``0.15`` on [0, 1]); ``queries``
-    bounds the calls per sample of attacks without gradients; ``atlas`` are MITRE ATLAS ids.
+    ``eps`` is the radius of the ball in the unit of the input (``0.15`` on [0, 1]); in ``l0`` the
+    number of values that change; in ``patch`` the share of an image that one square covers; in
+    ``spatial`` the degrees of a rotation, with shifts of ``eps`` / 300 of each side. ``queries``
+    bounds the calls per sample of attacks without gradients; ``features`` are what a row of a
+    table may become; ``atlas`` are MITRE ATLAS ids.
 
     Raises:
         UserError: if the norm is unknown or a number is out of range.
@@ -26,11 +32,14 @@ class ThreatModel:
     eps: float = 8 / 255
     access: Access = Access.GRADIENTS
     queries: int | None = None
+    features: Features | None = None
     atlas: tuple[str, ...] = ("AML.T0043.000",)
 
     def __post_init__(self) -> None:
         if self.norm not in get_args(Norm):
-            raise UserError(f"unknown norm {self.norm!r}", hint="linf, l2, l1 or l0")
+            raise UserError(
+                f"unknown norm {self.norm!r}", hint=f"one of {', '.join(get_args(Norm))}"
+            )
         if not 0.0 <= self.eps < float("inf"):
             raise UserError(f"eps must be finite and at least 0, not {self.eps}")
         if self.queries is not None and self.queries < 1:

@@ -135,6 +135,8 @@ class Robustness:
             return known
         own = self.threat.eps
         factor = eps / own if own > 0 else (1.0 if eps == own else None)
+        if self.threat.features is not None:
+            known["features"] = self.threat.features.digest
         return {
             **known,
             "norm": self.threat.norm,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from hauberk.attack.attack import Attack
     from hauberk.core.data import Dataset
+    from hauberk.core.features import Features
     from hauberk.core.model import Model
     from hauberk.core.task import Task
     from hauberk.core.threat import ThreatModel
@@ -206,6 +207,20 @@ class _Evaluation:
                 where=f"attack {name!r}",
                 hint="the attack is at fault; its figures would mean nothing",
             )
+
+        if threat.features:
+            self.keeps(threat.features, points, batch, name)
+
+    def keeps(self, features: Features, points: Tensor, batch: Batch, name: str) -> None:
+        """Refuse points that break a constraint, by a check that the attack has no part in."""
+        rows = [one.detach().cpu().numpy() for one in (batch.x, points)]
+        for kind, broken in features.violations(*rows).items():
+            if broken.any():
+                raise HauberkError(
+                    f"{int(broken.sum())} rows break the constraint {kind!r}",
+                    where=f"attack {name!r}",
+                    hint="the attack is at fault; its figures would mean nothing",
+                )
 
     def collect(
         self, points: Tensor, batch: Batch, correct: NDArray[np.bool_], name: str, eps: float

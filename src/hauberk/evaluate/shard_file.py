@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from hauberk.core.errors import DataError
+from hauberk.core.features import Features
 from hauberk.core.model import Access
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.gradient import GradientHealth
@@ -30,7 +33,11 @@ def encode(result: Robustness) -> bytes:
         "form": _FORM,
         "name": result.name,
         "dataset": result.dataset,
-        "threat": {**vars(threat), "access": int(threat.access)},
+        "threat": {
+            **vars(threat),
+            "access": int(threat.access),
+            "features": asdict(threat.features) if threat.features else None,
+        },
         "seed": result.seed,
         "eps": result.eps,
         "gradient": None if health is None else vars(health),
@@ -97,7 +104,12 @@ def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustnes
         name=facts["name"],
         dataset=facts["dataset"],
         threat=ThreatModel(
-            **{**threat, "access": Access(threat["access"]), "atlas": tuple(threat["atlas"])}
+            **{
+                **threat,
+                "access": Access(threat["access"]),
+                "atlas": tuple(threat["atlas"]),
+                "features": _features(threat.get("features")),
+            }
         ),
         seed=facts["seed"],
         clean=arrays["clean"],
@@ -112,3 +124,7 @@ def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustnes
             for number, one in enumerate(facts["examples"])
         ),
     )
+
+
+def _features(facts: dict[str, Any] | None) -> Features | None:
+    return None if facts is None else msgspec.convert(facts, Features)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from hauberk.core.errors import DataError
 from hauberk.guard import band, packing
 from hauberk.guard.features import NAMES
+from hauberk.guard.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,6 +42,11 @@ class Calibration:
     samples got one label from both models. The bounds hold with probability ``1 - delta`` over the
     draw of the samples: for clean traffic, for each single family, and for all features together.
 
+    With a ``panel`` the scores are its own, else the twin's divergence. ``hedges`` are sensors of
+    the panel with thresholds of their own, ``hedged`` ``(hedges, m)``, descending: the highest
+    over clean traffic and all families, at the same levels. ``answers`` ``(classes,)`` counts what
+    the served model answered to the clean samples.
+
     Raises:
         DataError: if the parts do not fit each other.
     """
@@ -56,6 +62,10 @@ class Calibration:
     feature_low: NDArray[np.float64]
     feature_high: NDArray[np.float64]
     feature_median: NDArray[np.float64]
+    panel: Panel | None = None
+    hedges: tuple[str, ...] = ()
+    hedged: NDArray[np.float64] | None = None
+    answers: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.n > _MOST:
@@ -74,6 +84,24 @@ class Calibration:
             raise DataError("levels and delta must be probabilities", where="calibration")
         if not 0 <= self.agreeing <= self.n:
             raise DataError(f"{self.agreeing} of {self.n} samples agree", where="calibration")
+        self._check_hedges(m)
+        if self.answers is not None and (
+            self.answers.ndim != 1 or (self.answers < 0).any() or self.answers.sum() != self.n
+        ):
+            raise DataError(f"answers do not count {self.n} samples", where="calibration")
+
+    def _check_hedges(self, m: int) -> None:
+        known = () if self.panel is None else tuple(self.panel.sensors)
+        if not set(self.hedges) <= set(known):
+            raise DataError("a hedge is no sensor of the panel", where="calibration")
+        if not self.hedges:
+            return
+        shape = (len(self.hedges), m)
+        thresholds = self.hedged
+        if thresholds is None or thresholds.shape != shape or not np.isfinite(thresholds).all():
+            raise DataError(f"hedged is not a finite array {shape}", where="calibration")
+        if (np.diff(-thresholds) < 0).any():
+            raise DataError("thresholds of a hedge are out of order", where="calibration")
 
     @classmethod
     def fit(
@@ -84,11 +112,13 @@ class Calibration:
         *,
         agreeing: int,
         delta: float = 0.05,
+        tests: int = 1,
     ) -> Self:
         """Calibrate on scores ``(n,)`` and features ``(n, 12)`` of clean held-out samples.
 
         ``shifted`` holds the scores ``(n,)`` of the same samples under each benign shift.
-        ``agreeing`` counts the clean samples on which both models give one label.
+        ``agreeing`` counts the clean samples on which both models give one label. ``tests`` is
+        how many scores in all share delta.
 
         Raises:
             DataError: if an array does not fit, holds NaN, or ``n`` is below 20.
@@ -96,8 +126,8 @@ class Calibration:
         n = len(clean)
         order = band.ranks(n)
         parts = {"clean": clean, **{f"the family {name!r}": s for name, s in shifted.items()}}
-        for where, scores in parts.items():
-            if scores.shape != (n,) or not np.isfinite(scores).all():
+        for where, part in parts.items():
+            if part.shape != (n,) or not np.isfinite(part).all():
                 raise DataError(
                     f"scores of {where} are not {n} finite numbers", where="calibration"
                 )
@@ -111,7 +141,7 @@ class Calibration:
             delta=delta,
             families=tuple(shifted),
             agreeing=agreeing,
-            levels=np.array(band.levels(n, delta)),
+            levels=np.array(band.levels(n, delta / tests)),
             clean=_largest(clean, order),
             shifted=np.stack([_largest(s, order) for s in shifted.values()]) if shifted else empty,
             # Two sides of each feature share one delta.
@@ -121,6 +151,28 @@ class Calibration:
             feature_high=high + _SLACK * (1 + np.abs(high)),
             feature_median=np.median(ascending, axis=1),
         )
+
+    def with_panel(
+        self,
+        panel: Panel,
+        hedges: Sequence[str],
+        readings: Sequence[NDArray[np.float64]],
+        answers: NDArray[np.float64],
+    ) -> Self:
+        """This calibration with the panel whose scores it was fitted on.
+
+        ``readings`` ``(n, width)`` are those of the clean samples and of each family, ``answers``
+        as above.
+        """
+        order = band.ranks(self.n)
+        columns = [list(panel.sensors).index(name) for name in hedges]
+        hedged = np.array(
+            [
+                np.max([_largest(part[:, column], order) for part in readings], axis=0)
+                for column in columns
+            ]
+        ).reshape(len(columns), len(order))
+        return replace(self, panel=panel, hedges=tuple(hedges), hedged=hedged, answers=answers)
 
     @property
     def agreement(self) -> float:
@@ -145,6 +197,24 @@ class Calibration:
         benign = self._steps[below - np.searchsorted(self._benign_rising, scores)]
         return clean, benign
 
+    def p_hedges(self, readings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Benign p-values ``(n, hedges)`` of the hedges, of readings ``(n, width)``."""
+        out = np.empty((len(readings), len(self.hedges)))
+        for number, column in enumerate(self._columns):
+            rank = np.searchsorted(self._hedges_rising[number], readings[:, column])
+            out[:, number] = self._steps[len(self.levels) - rank]
+        return out
+
+    @cached_property
+    def _columns(self) -> tuple[int, ...]:
+        sensors = () if self.panel is None else tuple(self.panel.sensors)
+        return tuple(sensors.index(name) for name in self.hedges)
+
+    @cached_property
+    def _hedges_rising(self) -> NDArray[np.float64]:
+        empty: NDArray[np.float64] = np.empty((0, len(self.levels)))
+        return empty if self.hedged is None else np.ascontiguousarray(self.hedged[:, ::-1])
+
     @cached_property
     def _steps(self) -> NDArray[np.float64]:
         return np.append(self.levels, 1.0)
@@ -161,7 +231,7 @@ class Calibration:
 
     def to_bytes(self) -> bytes:
         """An npz without pickles; the same calibration gives the same bytes."""
-        facts = {
+        facts: dict[str, Any] = {
             "version": 1,
             "n": self.n,
             "delta": self.delta,
@@ -169,7 +239,13 @@ class Calibration:
             "agreeing": self.agreeing,
             "features": list(NAMES),
         }
-        return packing.pack(facts, {key: getattr(self, key) for key in _KEYS})
+        arrays = {key: getattr(self, key) for key in _KEYS}
+        if self.panel is not None:
+            hedged = np.empty((0, len(self.levels))) if self.hedged is None else self.hedged
+            facts |= {"version": 2, "panel": self.panel.facts(), "hedges": list(self.hedges)}
+            answers = np.zeros(0) if self.answers is None else self.answers
+            arrays |= {"hedged": hedged, "answers": answers, **self.panel.arrays()}
+        return packing.pack(facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -178,24 +254,49 @@ class Calibration:
         Raises:
             DataError: if the bytes are too many, malformed, or of other features or version.
         """
-        facts, arrays = packing.unpack(data, _KEYS)
+        facts, arrays = packing.unpack(
+            data, _KEYS, more=("hedged", "answers", "sensor/", "fusion/")
+        )
         match facts:
             case {
-                "version": 1,
+                "version": 1 | 2,
                 "n": int(n),
                 "delta": float(delta),
                 "families": list(families),
                 "agreeing": int(agreeing),
                 "features": list(features),
-            } if len(facts) == 6:
+                **rest,
+            }:
                 pass
             case _:
-                raise DataError("not a calibration of version 1", where="calibration")
+                raise DataError("not a calibration of version 1 or 2", where="calibration")
         if features != list(NAMES) or not all(isinstance(name, str) for name in families):
             raise DataError(
                 "made for other input statistics", where="calibration", hint="calibrate again"
             )
-        return cls(n=n, delta=delta, families=tuple(families), agreeing=agreeing, **arrays)
+        parts: dict[str, Any] = {key: arrays.pop(key) for key in _KEYS}
+        if facts["version"] == 2:
+            parts |= _read_panel(rest, arrays)
+        elif rest or arrays:
+            raise DataError("more parts than version 1 has", where="calibration")
+        return cls(n=n, delta=delta, families=tuple(families), agreeing=agreeing, **parts)
+
+
+def _read_panel(facts: Mapping[str, Any], arrays: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+    match facts:
+        case {"panel": {"sensors": list()} as panel, "hedges": list(hedges)} if len(facts) == 2:
+            pass
+        case _:
+            raise DataError("the panel is malformed", where="calibration")
+    hedged, answers = arrays.pop("hedged", None), arrays.pop("answers", None)
+    if not all(isinstance(name, str) for name in hedges):
+        raise DataError("a hedge has no name", where="calibration")
+    return {
+        "panel": Panel.of(panel, arrays),
+        "hedges": tuple(hedges),
+        "hedged": hedged,
+        "answers": answers if answers is not None and answers.size else None,
+    }
 
 
 def _largest(scores: NDArray[np.floating], order: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LIMIT = 4 * 2**20
 """The most bytes that are read."""
 
+_MORE = 256
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -44,9 +45,11 @@ def pack(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) ->
 
 
 def unpack(
-    data: bytes, keys: Sequence[str]
+    data: bytes, keys: Sequence[str], *, more: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """The facts and exactly the arrays named ``keys`` of what :func:`pack` wrote.
+
+    After those, at most 256 further ones may follow whose names begin with one of ``more``.
 
     Raises:
         DataError: if the bytes are more than ``LIMIT`` or not of that form.
@@ -57,14 +60,19 @@ def unpack(
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            if [member.filename for member in members] != names:
+            found = [member.filename for member in members]
+            rest = found[len(names) :]
+            if found[: len(names)] != names or len(rest) > _MORE or len(set(found)) < len(found):
+                raise DataError("other arrays than expected", where="npz")
+            if any(not name.startswith(more) or not name.endswith(".npy") for name in rest):
                 raise DataError("other arrays than expected", where="npz")
             # Stored, not deflated: what is read can never be more than what came in.
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise DataError("compressed arrays are not read", where="npz")
             bodies = [archive.read(member) for member in members]
         facts = json.loads(_array(bodies[0], "|u1").tobytes())
-        arrays = {key: _array(body, "<f8") for key, body in zip(keys, bodies[1:], strict=True)}
+        every = [*keys, *(name.removesuffix(".npy") for name in rest)]
+        arrays = {key: _array(body, "<f8") for key, body in zip(every, bodies[1:], strict=True)}
     except DataError:
         raise
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, NotImplementedError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from hauberk.core.errors import DataError
@@ -15,43 +17,54 @@ if TYPE_CHECKING:
 
     from hauberk.core.model import Bounds
 
-    Filter = Callable[[NDArray[np.uint8]], NDArray[Any]]
+    Planes = list[Any]  # of NDArray[np.uint8]; the library's own types are wider
+    Filter = Callable[[Planes], Planes]
 
 
 def to_bytes(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.uint8]:
-    """Images ``(n, channels, height, width)`` as bytes ``(n, height, width, channels)``.
+    """Images ``(n, channels, height, width)`` as bytes of the same shape.
 
     Raises:
         DataError: if they are no images of 1 or 3 channels.
     """
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise DataError(f"expected images of 1 or 3 channels, got {list(x.shape)}", where="guard")
-    scaled = (x - np.float32(bounds.low)) * np.float32(255.0 / (bounds.high - bounds.low))
-    np.rint(scaled, out=scaled)
-    return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+    scale = 255.0 / (bounds.high - bounds.low)
+    flat = _flat(x)
+    # One pass, rounded to nearest and cut to 0…255.
+    out: NDArray[Any] = cv2.addWeighted(
+        flat, scale, flat, 0.0, -bounds.low * scale, dtype=cv2.CV_8U
+    )
+    return out.reshape(x.shape)
 
 
-def from_bytes(pixels: NDArray[Any], bounds: Bounds) -> NDArray[np.float32]:
-    """The images of bytes ``(n, height, width, channels)``, within bounds."""
-    step = np.float32((bounds.high - bounds.low) / 255.0)
-    images = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C") * step
-    out: NDArray[np.float32] = np.minimum(images + np.float32(bounds.low), np.float32(bounds.high))
-    return out
+def from_bytes(pixels: NDArray[np.uint8], bounds: Bounds) -> NDArray[np.float32]:
+    """The images of bytes, within bounds."""
+    table = _levels(bounds.low, bounds.high)
+    out: Any = cv2.LUT(_flat(pixels), table)
+    images: NDArray[np.float32] = out.reshape(pixels.shape)
+    return images
 
 
 def filtered(
-    x: NDArray[np.float32], bounds: Bounds, one: Filter
+    x: NDArray[np.float32], bounds: Bounds, *filters: Filter
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Images passed through a filter of bytes, and how far each moved.
+    """Images passed through filters of bytes one after another, and how far each moved.
 
-    The suspicion ``(n,)`` is the mean absolute change over the range: it grows with fine noise.
+    A filter takes the channels of one image. The suspicion ``(n,)`` is the mean absolute change
+    over the range: it grows with fine noise.
 
     Raises:
         DataError: as :func:`to_bytes` does.
     """
     pixels = to_bytes(x, bounds)
-    out = np.stack([one(image).reshape(image.shape) for image in pixels])
-    cleaned = from_bytes(out, bounds)
+    for image in pixels:
+        planes: Planes = list(image)
+        for one in filters:
+            planes = one(planes)
+        for place, plane in enumerate(planes):
+            image[place] = plane
+    cleaned = from_bytes(pixels, bounds)
     return cleaned, moved(x, cleaned, bounds)
 
 
@@ -59,9 +72,24 @@ def moved(
     x: NDArray[np.float32], cleaned: NDArray[np.float32], bounds: Bounds
 ) -> NDArray[np.float32]:
     """Mean absolute change of each row over the range, in [0, 1]."""
-    change = np.abs(cleaned - x).reshape(len(x), -1).mean(axis=1)
-    scaled: NDArray[np.float32] = (change / (bounds.high - bounds.low)).astype(np.float32)
-    return scaled.clip(0, 1)
+    size = x[0].size * (bounds.high - bounds.low)
+    pairs = zip(x, cleaned, strict=True)
+    change = [cv2.norm(a.reshape(-1), b.reshape(-1), cv2.NORM_L1) / size for a, b in pairs]
+    return np.array(change, dtype=np.float32).clip(0, 1)
+
+
+def _flat(x: NDArray[Any]) -> NDArray[Any]:
+    """The same values as one tall image, which OpenCV takes whole."""
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+@lru_cache(maxsize=16)
+def _levels(low: float, high: float) -> NDArray[np.float32]:
+    """The value of each of the 256 levels."""
+    step = np.float32((high - low) / 255.0)
+    levels = np.arange(256, dtype=np.float32) * step + np.float32(low)
+    out: NDArray[np.float32] = np.minimum(levels, np.float32(high))
+    return out
 
 
 def straight_through(clean: Callable[[NDArray[np.float32]], Any], x: Any) -> Any:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hauberk.guard.pixels import Planes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Requantise:
@@ -21,7 +23,7 @@ class Requantise:
     no image. ``budget_ms`` is the time for one image of 3x224x224.
     """
 
-    budget_ms: ClassVar[float] = 3.0
+    budget_ms: ClassVar[float] = 1.0
     false_refusals: ClassVar[float] = 0.0
 
     bounds: Bounds = field(default_factory=Bounds)
@@ -32,11 +34,12 @@ class Requantise:
         Raises:
             DataError: if they are no images of 1 or 3 channels.
         """
-        return filtered(x, self.bounds, self._one)
+        return filtered(x, self.bounds, self.on_bytes)
 
     def surrogate(self, x: Any) -> Any:
         """The same on a torch tensor, with a gradient."""
         return straight_through(self.inspect, x)
 
-    def _one(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        return image
+    def on_bytes(self, planes: Planes) -> Planes:
+        """One image's channels as they are: bytes hold no more than levels."""
+        return planes

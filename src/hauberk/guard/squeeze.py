@@ -15,6 +15,8 @@ from hauberk.guard.pixels import filtered, straight_through
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hauberk.guard.pixels import Planes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Squeeze:
@@ -27,7 +29,7 @@ class Squeeze:
         UserError: if a field is out of range.
     """
 
-    budget_ms: ClassVar[float] = 3.0
+    budget_ms: ClassVar[float] = 1.0
     false_refusals: ClassVar[float] = 0.0
 
     bits: int = 5
@@ -43,14 +45,15 @@ class Squeeze:
         Raises:
             DataError: if they are no images of 1 or 3 channels.
         """
-        return filtered(x, self.bounds, self._one)
+        return filtered(x, self.bounds, self.on_bytes)
 
     def surrogate(self, x: Any) -> Any:
         """The same on a torch tensor, with a gradient."""
         return straight_through(self.inspect, x)
 
-    def _one(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+    def on_bytes(self, planes: Planes) -> Planes:
+        """One image's channels with fewer levels."""
         levels = 2**self.bits - 1
         table = [round(round(value / 255 * levels) * 255 / levels) for value in range(256)]
-        out: NDArray[Any] = cv2.LUT(image, np.array(table, dtype=np.uint8))
-        return out
+        array = np.array(table, dtype=np.uint8)
+        return [cv2.LUT(plane, array) for plane in planes]

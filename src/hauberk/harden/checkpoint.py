@@ -13,6 +13,8 @@ from hauberk.core.digest import canonical_json
 from hauberk.core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from torch import Tensor, nn
 
 _KEY = "training"
@@ -22,12 +24,13 @@ _HINT = "start the training anew"
 def pack(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    kept: dict[str, Tensor],
+    copies: Mapping[str, dict[str, Tensor]],
     facts: dict[str, Any],
 ) -> bytes:
-    """Weights, the optimizer's moments, the kept weights, and plain JSON ``facts``."""
+    """Weights, the optimizer's moments, named copies of the weights, and plain JSON ``facts``."""
     tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
-    tensors |= {f"kept.{name}": value for name, value in kept.items()}
+    for copy, weights in copies.items():
+        tensors |= {f"{copy}.{name}": value for name, value in weights.items()}
     for number, parameter in enumerate(_parameters(optimizer)):
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{number}.{key}"] = value
@@ -39,9 +42,9 @@ def pack(
 
 
 def unpack(
-    data: bytes, module: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Fill module and optimizer from :func:`pack`'s bytes; return the kept weights and the facts.
+    data: bytes, module: nn.Module, optimizer: torch.optim.Optimizer, copies: Iterable[str]
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Fill module and optimizer from :func:`pack`'s bytes; return those copies and the facts.
 
     Raises:
         UserError: if the bytes are damaged or belong to another module.
@@ -53,11 +56,11 @@ def unpack(
         if not isinstance(facts, dict):
             raise UserError("its facts are no object", where="checkpoint", hint=_HINT)
         module.load_state_dict(_section(tensors, "module."))
-        kept = _section(tensors, "kept.")
-        if {name: value.shape for name, value in kept.items()} != {
-            name: value.shape for name, value in module.state_dict().items()
-        }:
-            raise UserError("its kept weights do not fit", where="checkpoint", hint=_HINT)
+        shapes = {name: value.shape for name, value in module.state_dict().items()}
+        found = {copy: _section(tensors, f"{copy}.") for copy in copies}
+        for copy, weights in found.items():
+            if {name: value.shape for name, value in weights.items()} != shapes:
+                raise UserError(f"its {copy} weights do not fit", where="checkpoint", hint=_HINT)
         for number, parameter in enumerate(_parameters(optimizer)):
             for key, value in _section(tensors, f"optimizer.{number}.").items():
                 # A moment lies in memory as its parameter does.
@@ -69,7 +72,7 @@ def unpack(
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise UserError(f"cannot be resumed: {reason}", where="checkpoint", hint=_HINT) from None
-    return kept, facts
+    return found, facts
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch.nn.functional import cross_entropy
-
+from hauberk.core.threat import ThreatModel
 from hauberk.harden import training
-from hauberk.harden.precision import Precision, autocast
+from hauberk.harden.fresh import fresh
+from hauberk.harden.recipe import Given, Recipe, facts
 from hauberk.harden.run import Run
 from hauberk.harden.selection import Score, accuracy
 
@@ -16,19 +16,26 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.core.data import Dataset
-    from hauberk.core.threat import ThreatModel
+    from hauberk.harden.moment import Moment
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clean:
+class Clean(Recipe):
     """Minimise the mean cross-entropy on the data as it is."""
 
+    name: ClassVar[str] = "clean"
+
+    start: Literal["fresh", "given"] = "given"
     epochs: int = 15
-    learning_rate: float = 2e-3
-    batch_size: int = 64
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    precision: Precision = "auto"
+
+    def objective(self, given: Given) -> training.Objective:
+        def loss(module: nn.Module, x: Tensor, y: Tensor, _: Moment) -> Tensor:
+            return self.entropy(self.logits(module, x), y)
+
+        return training.Objective(loss=loss, measure=self.measure(given))
+
+    def measure(self, given: Given) -> training.Measure:
+        return lambda module: Score(clean=accuracy(module, given.validation))
 
     def fit(
         self,
@@ -47,28 +54,18 @@ class Clean:
         Raises:
             UserError: if a number is out of range or the checkpoint belongs to another run.
         """
-
-        def loss(module: nn.Module, x: Tensor, y: Tensor, _: training.Moment) -> Tensor:
-            with autocast(self.precision):
-                logits = module(x)
-            return cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
-
+        given = Given(
+            module=module, train=train, validation=validation, threat=threat or ThreatModel()
+        )
+        objective = self.objective(given)
+        for part in self.parts:
+            objective = part.join(objective, given)
+        known = {"method": self.name, "validation": validation.digest, **facts(self)}
         return training.train(
-            module,
+            fresh(module, seed=seed) if self.start == "fresh" else module,
             train,
-            training.Schedule(
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                measure_every=1,
-            ),
-            training.Objective(
-                loss=loss,
-                measure=lambda module: Score(clean=accuracy(module, validation)),
-                floor=0.0,
-                facts={"method": "clean", **asdict(self), "validation": validation.digest},
-            ),
+            self.schedule(measure_every=1),
+            replace(objective, facts=known),
             seed=seed,
             run=run or Run(),
         )

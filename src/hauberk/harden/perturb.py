@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hauberk.core.errors import UserError
+from hauberk.core.task import Classification
 from hauberk.harden.precision import Precision, autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hauberk.core.model import Bounds
     from hauberk.core.threat import ThreatModel
@@ -47,6 +49,9 @@ def frozen(module: nn.Module) -> Iterator[None]:
 class Perturb:
     """``steps`` steps of length ``step_size`` towards higher loss, from a random start.
 
+    The start is uniform within ``noise`` times eps; without ``clip`` what is found is held to the
+    bounds but not to the ball.
+
     Raises:
         UserError: for a norm other than linf and l2, and for a number out of range.
     """
@@ -56,6 +61,8 @@ class Perturb:
     steps: int
     step_size: float
     precision: Precision
+    noise: float = 1.0
+    clip: bool = True
 
     def __post_init__(self) -> None:
         if self.threat.norm not in {"linf", "l2"}:
@@ -75,15 +82,31 @@ class Perturb:
     def __call__(
         self, module: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Points ``(batch, ...)`` within ``eps`` of ``x`` and within ``bounds``."""
+        """Points ``(batch, ...)`` within ``eps`` of ``x`` and within ``bounds``.
+
+        ``y`` are labels, or targets ``(batch, classes)``.
+        """
+        if y.dim() > 1:
+            soft = partial(cross_entropy, target=y, reduction="sum")
+            return self.ascend(module, x, soft, generator)
+        task = Classification()
+        return self.ascend(module, x, lambda logits: task.loss(logits, y).sum(), generator)
+
+    def ascend(
+        self,
+        module: nn.Module,
+        x: Tensor,
+        loss: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Such points of high ``loss``, a sum over the batch, of float32 logits."""
         with frozen(module):
             point = self._project(x, self._start(x, generator))
             for _ in range(self.steps):
                 point.requires_grad = True
                 with autocast(self.precision):
                     logits = module(point)
-                loss = cross_entropy(logits.float(), y, reduction="sum")
-                (gradient,) = torch.autograd.grad(loss, point)
+                (gradient,) = torch.autograd.grad(loss(logits.float()), point)
                 point = self._project(x, point.detach() - x + self.step_size * self._way(gradient))
         return point
 
@@ -92,7 +115,7 @@ class Perturb:
         if self.threat.norm == "l2":
             radius = torch.rand(len(x), generator=generator).view(len(x), *(1,) * (x.dim() - 1))
             noise = noise / _length(noise) * radius
-        return self.threat.eps * noise
+        return self.noise * self.threat.eps * noise
 
     def _way(self, gradient: Tensor) -> Tensor:
         """The direction of steepest ascent in the norm."""
@@ -100,7 +123,9 @@ class Perturb:
 
     def _project(self, x: Tensor, moved: Tensor) -> Tensor:
         eps = self.threat.eps
-        if self.threat.norm == "linf":
+        if not self.clip:
+            pass
+        elif self.threat.norm == "linf":
             moved = moved.clamp(-eps, eps)
         else:
             moved = moved * (eps / _length(moved)).clamp(max=1.0)

@@ -11,7 +11,8 @@ class Progress:
 
     ``epoch`` counts from 1 to ``epochs``; ``loss`` is the epoch's mean, in nats. ``clean`` and
     ``robust`` are accuracies in [0, 1] on the validation data, None where they were not measured.
-    ``seconds`` is what this process has spent so far, ``eta`` what is left at that pace.
+    ``seconds`` is what this process has spent so far, ``eta`` what is left at that pace. ``undone``
+    counts the collapses that were undone so far.
     """
 
     epoch: int
@@ -21,3 +22,4 @@ class Progress:
     robust: float | None
     seconds: float
     eta: float
+    undone: int = 0

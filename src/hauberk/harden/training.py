@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import ceil, cos, isfinite, pi
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ import torch
 
 from hauberk.core.errors import HauberkError, UserError
 from hauberk.harden.checkpoint import pack, unpack
+from hauberk.harden.layout import arranged
+from hauberk.harden.moment import Moment
 from hauberk.harden.progress import Progress
 from hauberk.harden.selection import Score
 
@@ -22,9 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.core.data import Dataset
+    from hauberk.harden.average import Average
+    from hauberk.harden.awp import AWP
+    from hauberk.harden.collapse import Collapse
+    from hauberk.harden.early_stop import EarlyStop
     from hauberk.harden.run import Run
 
-    Loss = Callable[[nn.Module, Tensor, Tensor, "Moment"], Tensor]
+    Transform = Callable[[nn.Module, Tensor, Tensor, Moment], tuple[Tensor, Tensor]]
+    Perturbation = Callable[[nn.Module, Tensor, Tensor, Moment], Tensor]
+    Loss = Callable[[nn.Module, Tensor, Tensor, Moment], Tensor]
     Measure = Callable[[nn.Module], Score]
 
 
@@ -63,27 +71,148 @@ class Schedule:
         return epoch % self.measure_every == 0 or epoch > 0.75 * self.epochs
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where a training is: the ``share`` of its batches that is done, and the randomness to use."""
-
-    share: float
-    generator: torch.Generator
+def untouched(_: nn.Module, x: Tensor, __: Tensor, ___: Moment) -> Tensor:
+    """No attack."""
+    return x
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """What is trained for.
 
-    ``loss`` is the mean loss of a batch; ``measure`` scores the weights on held-out data, and of
-    the measured epochs the best is kept that reaches ``floor`` clean accuracy. ``facts`` are the
-    plain values that, with the schedule, make this run the same as another.
+    Each batch passes the ``transforms``; ``perturb`` makes of it, on the bare module, the inputs
+    that ``loss`` forwards once and gives the mean loss of. ``replays`` steps are taken on it.
+    ``measure`` scores the weights on held-out data, and of the measured epochs the best is kept
+    that reaches ``floor`` clean accuracy. ``facts`` are the plain values that, with the schedule,
+    make this run the same as another.
     """
 
     loss: Loss
     measure: Measure
-    floor: float
-    facts: Mapping[str, Any]
+    floor: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    perturb: Perturbation = untouched
+    transforms: tuple[Transform, ...] = ()
+    replays: int = 1
+    average: Average | None = None
+    early_stop: EarlyStop | None = None
+    collapse: Collapse | None = None
+    awp: AWP | None = None
+
+
+@dataclass
+class _State:
+    """What changes from epoch to epoch, but for module and optimizer."""
+
+    copies: dict[str, dict[str, Tensor]]
+    epoch: int = 0
+    best: Score | None = None
+    sound: float = 0.0
+    stale: int = 0
+    level: int = 0
+    over: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        plain = {key: value for key, value in vars(self).items() if key not in {"copies", "best"}}
+        return {**plain, "best": self.best and asdict(self.best)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loop:
+    """One training: what it is of, and the steps that it is made of."""
+
+    module: nn.Module
+    data: Dataset
+    schedule: Schedule
+    objective: Objective
+    seed: int
+    optimizer: torch.optim.Optimizer
+    state: _State
+    forward: nn.Module
+
+    def epoch(self) -> float:
+        """Train for one epoch; return its mean loss."""
+        plan, objective, state = self.schedule, self.objective, self.state
+        x, y = torch.from_numpy(self.data.x), torch.from_numpy(self.data.y)
+        count = ceil(len(x) / plan.batch_size)
+        self.module.train()
+        total = 0.0
+        with _seeded(self.seed, state.epoch) as generator:
+            order = torch.randperm(len(x), generator=generator)
+            for number, rows in enumerate(torch.split(order, plan.batch_size)):
+                done = state.epoch * count + number
+                share = done / (plan.epochs * count)
+                self.optimizer.param_groups[0]["lr"] = plan.rate(share)
+                inputs, targets = x[rows], y[rows]
+                for transform in objective.transforms:
+                    now = Moment(share, generator, rows, state.epoch)
+                    inputs, targets = transform(self.module, inputs, targets, now)
+                for replay in range(objective.replays):
+                    now = Moment(share, generator, rows, state.epoch, replay, state.level)
+                    value = self._step(inputs, targets, now)
+                    total += value * len(rows) / objective.replays
+                    if objective.average is not None:
+                        steps = done * objective.replays + replay + 1
+                        objective.average.step(state.copies["average"], self.module, steps)
+        return total / len(x)
+
+    def _step(self, inputs: Tensor, targets: Tensor, now: Moment) -> float:
+        objective = self.objective
+        points = objective.perturb(self.module, inputs, targets, now)
+
+        def loss() -> Tensor:
+            return objective.loss(self.forward, points, targets, now)
+
+        self.optimizer.zero_grad()
+        if objective.awp is not None and now.share >= objective.awp.warmup:
+            with objective.awp.pressed(self.module, loss):
+                value = loss()
+                value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        else:
+            value = loss()
+            value.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return value.item()
+
+    def close(self) -> Score | None:
+        """End an epoch: average, measure, keep the best, undo a collapse, see whether to stop."""
+        plan, objective, state = self.schedule, self.objective, self.state
+        state.epoch += 1
+        average = state.copies.get("average")
+        if objective.average is not None and average is not None:
+            objective.average.epoch(average, self.module, state.epoch, plan.epochs)
+        self.module.eval()
+        watched = objective.collapse is not None or objective.early_stop is not None
+        if not watched and not plan.measured(state.epoch):
+            return None
+        with _holding(self.module, average):
+            score, weights = objective.measure(self.module), _weights(self.module)
+        if self._collapsed(score, weights):
+            return score
+        gained = state.best is None or not state.best.beats(score, objective.floor)
+        if state.best is None or score.beats(state.best, objective.floor):
+            state.best, state.copies["kept"] = score, weights
+        stop = objective.early_stop
+        if stop is not None and state.epoch > stop.after * plan.epochs:
+            state.stale = 0 if gained else state.stale + 1
+            state.over = stop.over(state.stale)
+        return score
+
+    def _collapsed(self, score: Score, weights: dict[str, Tensor]) -> bool:
+        """Go back to the last sound weights if these have collapsed; else these are sound."""
+        guard, state = self.objective.collapse, self.state
+        if guard is None or score.robust is None:
+            return False
+        if not guard.noticed(score.robust, state.sound):
+            state.sound = max(state.sound, score.robust)
+            state.copies["sound"] = weights
+            return False
+        state.level += 1
+        self.module.load_state_dict(state.copies["sound"])
+        if "average" in state.copies:
+            state.copies["average"] = _weights(self.module)
+        self.optimizer.state.clear()
+        return True
 
 
 def train(
@@ -104,11 +233,17 @@ def train(
         UserError: if ``run.resume`` belongs to another run.
         HauberkError: if the loss is no longer finite.
     """
-    module = _in_fast_layout(deepcopy(module), data)
+    given, module = module, arranged(module, images=len(data.shape) == 3)
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        module.parameters(),
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        fused=True,
     )
-    kept, best, first = _weights(module), None, 0
+    names = ["kept"]
+    names += ["average"] * (objective.average is not None)
+    names += ["sound"] * (objective.collapse is not None)
+    state = _State(copies={name: _weights(module) for name in names})
     identity = {
         "data": data.digest,
         "seed": seed,
@@ -117,72 +252,74 @@ def train(
         "objective": dict(objective.facts),
     }
     if run.resume is not None:
-        kept, facts = unpack(run.resume, module, optimizer)
-        best, first = _check_facts(facts, identity)
-    start = run.clock()
-    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
-    count = ceil(len(data) / schedule.batch_size)
+        state.copies, facts = unpack(run.resume, module, optimizer, names)
+        _take_up(state, facts, identity)
+    loop = _Loop(
+        module=module,
+        data=data,
+        schedule=schedule,
+        objective=objective,
+        seed=seed,
+        optimizer=optimizer,
+        state=state,
+        forward=module,
+    )
+    start, first = run.clock(), state.epoch
 
-    for epoch in range(first, schedule.epochs):
-        module.train()
-        total = 0.0
-        with _seeded(seed, epoch) as generator:
-            order = torch.randperm(len(data), generator=generator)
-            for number, batch in enumerate(torch.split(order, schedule.batch_size)):
-                share = (epoch * count + number) / (schedule.epochs * count)
-                optimizer.param_groups[0]["lr"] = schedule.rate(share)
-                value = objective.loss(module, x[batch], y[batch], Moment(share, generator))
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                optimizer.step()
-                total += value.item() * len(batch)
-        mean = total / len(data)
+    while state.epoch < schedule.epochs and not state.over:
+        mean = loop.epoch()
         if not isfinite(mean):
             raise HauberkError(
-                f"the loss became {mean} in epoch {epoch + 1}",
+                f"the loss became {mean} in epoch {state.epoch + 1}",
                 where="training",
                 hint="lower the learning rate",
             )
-
-        module.eval()
-        score = objective.measure(module) if schedule.measured(epoch + 1) else None
-        if score is not None and (best is None or score.beats(best, objective.floor)):
-            kept, best = _weights(module), score
-        if run.checkpoint is not None and (epoch + 1) % run.every == 0:
-            facts = {**identity, "epoch": epoch + 1, "best": best and asdict(best)}
-            run.checkpoint(pack(module, optimizer, kept, facts))
+        score = loop.close()
+        if run.checkpoint is not None and (state.epoch % run.every == 0 or state.over):
+            facts = {**identity, **state.facts()}
+            run.checkpoint(pack(module, optimizer, state.copies, facts))
         if run.progress is not None:
             seconds = run.clock() - start
+            left = 0 if state.over else schedule.epochs - state.epoch
             run.progress(
                 Progress(
-                    epoch=epoch + 1,
+                    epoch=state.epoch,
                     epochs=schedule.epochs,
                     loss=mean,
                     clean=None if score is None else score.clean,
                     robust=None if score is None else score.robust,
                     seconds=seconds,
-                    eta=seconds / (epoch + 1 - first) * (schedule.epochs - epoch - 1),
+                    eta=seconds / (state.epoch - first) * left,
+                    undone=state.level,
                 )
             )
 
-    module.load_state_dict(kept)
-    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in stubs
-    return module.eval()
-
-
-def _in_fast_layout(module: nn.Module, data: Dataset) -> nn.Module:
-    """Channels last for images: convolutions on a processor are quicker so."""
-    if len(data.shape) == 3:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
-    return module
+    trained = deepcopy(given)
+    trained.load_state_dict(state.copies["kept"])
+    trained.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in stubs
+    return trained.eval()
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-def _check_facts(facts: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[Score | None, int]:
-    """The best score and the number of finished epochs of the same run."""
+@contextmanager
+def _holding(module: nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
+    """Within, the module has those weights; None are its own."""
+    if weights is None:
+        yield
+        return
+    own = _weights(module)
+    module.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)
+
+
+def _take_up(state: _State, facts: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Fill the state from the facts of the same run."""
     for key, value in identity.items():
         if facts.get(key) != value:
             raise UserError(
@@ -191,7 +328,9 @@ def _check_facts(facts: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple
                 hint="start the training anew",
             )
     best = facts.get("best")
-    return (Score(**best) if best else None), int(facts["epoch"])
+    state.best = Score(**best) if best else None
+    state.epoch, state.stale, state.level = (int(facts[k]) for k in ("epoch", "stale", "level"))
+    state.sound, state.over = float(facts["sound"]), bool(facts["over"])
 
 
 @contextmanager

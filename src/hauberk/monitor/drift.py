@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
-from math import log
+from math import isfinite, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _BETS = (
     (0.25, 0.75, 0.7),
     (0.25, 0.75, 0.25),
 )
+_EACH = np.arange(len(NAMES))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,13 +50,36 @@ class DriftMonitor:
 
     calibration: Calibration
     alpha: float = 0.01
-    _pays: NDArray[np.float64] = field(init=False, repr=False)
+    _edges: list[list[float]] = field(init=False, repr=False)
+    _paid: NDArray[np.float64] = field(init=False, repr=False)
+    _bound: float = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
 
     def __post_init__(self) -> None:
         check_share("alpha", self.alpha)
-        self._pays = table(self.calibration.feature_levels, _BETS)
+        self._lay_out(table(self.calibration.feature_levels, _BETS))
         self.reset()
+
+    def _lay_out(self, pays: NDArray[np.float64]) -> None:
+        """What both directions' bets pay in each gap between a statistic's thresholds, in order.
+
+        A value at a low threshold is not below it, and one at a high threshold not above it.
+        """
+        reference = self.calibration
+        last = len(reference.feature_levels)
+        self._edges, paid = [], []
+        for low, high in zip(reference.feature_low, reference.feature_high, strict=True):
+            after = np.nextafter(low, -np.inf)  # v >= low exactly where v > the number before it
+            edges = np.unique(np.concatenate((after, high)))
+            self._edges.append(edges.tolist())
+            inside = np.append(edges, np.inf)  # the largest value of each gap
+            above = last - (inside[:, None] > high).sum(axis=1)
+            below = last - (inside[:, None] < low).sum(axis=1)
+            paid.append(np.concatenate((pays[above], pays[below]), axis=1))
+        longest = max(map(len, paid))
+        whole = [np.pad(p, ((0, longest - len(p)), (0, 0)), mode="edge") for p in paid]
+        self._paid = np.stack(whole)
+        self._bound = len(NAMES) / self.alpha * 2 * len(_BETS)
 
     def reset(self) -> None:
         """Start a new run, with all of alpha; the place in the stream is kept."""
@@ -83,17 +108,14 @@ class DriftMonitor:
         if self._alarmed:
             self._counts["after_alarm"] += 1
             return None
-        x = np.array(record.features)
-        if x.shape != (len(NAMES),) or not np.isfinite(x).all():
+        x = record.features
+        if len(x) != len(NAMES) or not all(map(isfinite, x)):
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        reference = self.calibration
-        last = len(reference.feature_levels)
-        above = last - np.add.reduce(x[:, None] > reference.feature_high, axis=1)
-        below = last - np.add.reduce(x[:, None] < reference.feature_low, axis=1)
-        self._wealth.play(np.concatenate((self._pays[above], self._pays[below]), axis=1))
-        if self._wealth.evidence().max() < self.limit():
+        places = list(map(bisect_left, self._edges, x))
+        self._wealth.play(self._paid[_EACH, places])
+        if self._wealth.money.sum(axis=1).max() < self._bound:
             return None
         return self._alarm(record)
 
@@ -104,7 +126,7 @@ class DriftMonitor:
         half = len(_BETS)
         return {
             NAMES[k]: "higher"
-            if self._wealth.nats[k, :half].max() >= self._wealth.nats[k, half:].max()
+            if self._wealth.money[k, :half].max() >= self._wealth.money[k, half:].max()
             else "lower"
             for k in order
             if strength[k] >= self.limit()
@@ -156,5 +178,5 @@ class DriftMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="drift monitor")
-        wealth = Wealth.restored(state["wealth"], self._wealth.nats.shape)
+        wealth = Wealth.restored(state["wealth"], self._wealth.money.shape)
         self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth

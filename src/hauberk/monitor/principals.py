@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from heapq import heapify, heappop, heappush
+from math import inf, log
 from typing import TYPE_CHECKING, Any
 
 from hauberk.core.errors import DataError
@@ -13,52 +14,74 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_NAME = 256
+_NAME, _STALE = 256, 4
 
 
 @dataclass(slots=True)
 class Account:
-    """One client's wager; ``number`` counts the accounts ever opened, from 1."""
+    """One client's wager, worth ``worth``; ``number`` counts the accounts ever opened, from 1."""
 
     number: int
     wealth: Wealth
-    evidence: float
+    worth: float
+
+    @property
+    def evidence(self) -> float:
+        """Logarithm of what it is worth, in nats."""
+        return log(self.worth) if self.worth > 0 else -inf
 
     def limit(self, alpha: float) -> float:
-        """Evidence, in nats, at which this account alarms.
+        """Worth at which this account alarms.
 
         Account k has alpha/(k(k + 1)), which sums to alpha over any number of clients.
         """
-        return log(self.number * (self.number + 1) / alpha)
+        return self.number * (self.number + 1) / alpha
 
 
 class Principals:
-    """At most ``capacity`` accounts, of ``bets`` bets each.
+    """At most ``capacity`` accounts, of ``bets`` bets each, in wealth of one ``kind``.
 
-    When full, the account with the least evidence makes room; a client that returns opens a new
+    When full, the account that is worth the least makes room; a client that returns opens a new
     one. So a flood of new names cannot push out a client under suspicion.
     """
 
-    __slots__ = ("accounts", "bets", "capacity", "opened")
+    __slots__ = ("_poorest", "accounts", "bets", "capacity", "kind", "opened")
 
-    def __init__(self, *, capacity: int, bets: int) -> None:
-        self.capacity, self.bets = capacity, bets
+    def __init__(self, *, capacity: int, bets: int, kind: type[Wealth] = Wealth) -> None:
+        self.capacity, self.bets, self.kind = capacity, bets, kind
         self.opened = 0
         self.accounts: dict[str, Account] = {}
+        # (worth, number, name); an entry that no longer tells an account's worth is passed over.
+        self._poorest: list[tuple[float, int, str]] = []
 
     def play(self, principal: str, pays: NDArray[np.float64]) -> Account:
         """Let a client's account bet once; return the account."""
-        name = principal[:_NAME]
+        name = principal if len(principal) <= _NAME else principal[:_NAME]
         account = self.accounts.get(name)
         if account is None:
             if len(self.accounts) >= self.capacity:
-                del self.accounts[min(self.accounts, key=lambda k: self.accounts[k].evidence)]
+                self._make_room()
             self.opened += 1
-            account = Account(self.opened, Wealth((self.bets,)), float("-inf"))
+            account = Account(self.opened, self.kind((self.bets,)), 0.0)
             self.accounts[name] = account
         account.wealth.play(pays)
-        account.evidence = float(account.wealth.evidence())
+        account.worth = account.wealth.mean()
+        heappush(self._poorest, (account.worth, account.number, name))
+        if len(self._poorest) > _STALE * max(self.capacity, 64):
+            self._sort()
         return account
+
+    def _make_room(self) -> None:
+        while True:
+            worth, number, name = heappop(self._poorest)
+            account = self.accounts.get(name)
+            if account and (account.number, account.worth) == (number, worth):
+                del self.accounts[name]
+                return
+
+    def _sort(self) -> None:
+        self._poorest = [(a.worth, a.number, name) for name, a in self.accounts.items()]
+        heapify(self._poorest)
 
     def state(self) -> dict[str, object]:
         """Everything, in the order in which the accounts were opened."""
@@ -73,7 +96,7 @@ class Principals:
         Raises:
             DataError: if there are too many accounts, or one is malformed.
         """
-        other = Principals(capacity=self.capacity, bets=self.bets)
+        other = Principals(capacity=self.capacity, bets=self.bets, kind=self.kind)
         opened = state["opened"]
         if type(opened) is not int or opened < 0 or len(state["accounts"]) > self.capacity:
             raise DataError("accounts do not fit", where="principals")
@@ -81,7 +104,8 @@ class Principals:
         for name, (number, wealth) in state["accounts"].items():
             if type(number) is not int or not 1 <= number <= opened:
                 raise DataError("an account is malformed", where="principals")
-            account = Account(number, Wealth.restored(wealth, (self.bets,)), 0.0)
-            account.evidence = float(account.wealth.evidence())
+            account = Account(number, self.kind.restored(wealth, (self.bets,)), 0.0)
+            account.worth = account.wealth.mean()
             other.accounts[name] = account
+        other._sort()
         return other

@@ -50,7 +50,11 @@ class Sparse:
     def play(self, row: int, features: Sequence[float], pays: NDArray[np.float64]) -> bool:
         """Queue a record and settle the oldest by the table ``pays``; whether that bet counted."""
         x = np.array(features)
-        self._take(row, np.concatenate((x > self._above, x < self._below)))
+        sides = np.empty(len(self._sides), dtype=np.bool_)
+        half = len(x)
+        np.greater(x, self._above, out=sides[:half])
+        np.less(x, self._below, out=sides[half:])
+        self._take(row, sides)
         if len(self._waiting) <= WINDOW:
             return False
         oldest, sides = self._waiting.popleft()
@@ -80,8 +84,8 @@ class Sparse:
         Raises:
             DataError: if the state is malformed.
         """
-        other = Sparse(self._medians, bets=self.wealth.nats.size)
-        other.wealth = Wealth.restored(state["wealth"], self.wealth.nats.shape)
+        other = Sparse(self._medians, bets=self.wealth.money.size)
+        other.wealth = Wealth.restored(state["wealth"], self.wealth.money.shape)
         voided, waiting = state["voided"], state["waiting"]
         if type(voided) is not int or len(waiting) > WINDOW:
             raise DataError("the queue does not fit", where="sparse")

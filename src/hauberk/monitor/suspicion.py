@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from math import log
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ from hauberk.core.errors import DataError, UserError
 from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import RULES
 from hauberk.guard import band
+from hauberk.monitor.bets import Bets
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
 from hauberk.monitor.sparse import Sparse
-from hauberk.monitor.wealth import Wealth, check_share, row, table
+from hauberk.monitor.wealth import Wealth, check_share, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,28 +30,19 @@ if TYPE_CHECKING:
 SHARES = {"service": 0.5, "principal": 0.25, "sparse": 0.25}
 """How alpha is split over the three tests."""
 
-# (low, high, stake): from attacks on all requests to attacks on one in twenty.
-_BETS = (
-    (0.0, 0.1, 0.8),
-    (0.04, 0.25, 0.7),
-    (0.0, 0.1, 0.3),
-    (0.1, 0.3, 0.3),
-    (0.0, 0.06, 0.1),
-    (0.0, 0.015, 0.05),
-)
 _SPARSE_BETS = ((0.0, 0.015, 0.03), (0.0, 0.015, 0.1), (0.0, 0.06, 0.03), (0.0, 0.06, 0.15))
-_LEVELS = tuple(float(u) for u in np.geomspace(1e-3, 0.7, 20))
 
 
 @dataclass(kw_only=True, eq=False)
 class SuspicionMonitor:
-    """Sequential test of the twin's divergence: evidence ``HB-D001`` at the moment of an alarm.
+    """Sequential test of the sensors' p-values: evidence ``HB-D001`` at the moment of an alarm.
 
     On clean traffic, of any length, the probability that it ever alarms is at most ``alpha`` (but
     for the calibration's delta; requests independent of each other). Three tests share alpha. The
     service's and that of each principal bet on ``p_benign`` and so hold for every calibrated
-    benign shift as well. The sparse one bets on ``p_value`` while the bulk of the inputs is as
-    calibrated; it needs a ``calibration``.
+    benign shift as well; they bet on each of the calibration's hedges too, and the mean of what is
+    won counts, which is valid however the sensors depend on each other. The sparse one bets on
+    ``p_value`` while the bulk of the inputs is as calibrated; it needs a ``calibration``.
 
     At most ``principals`` clients are followed at a time. After an alarm the monitor only counts,
     until :meth:`reset`. A record without a p-value is counted and otherwise ignored.
@@ -61,8 +54,7 @@ class SuspicionMonitor:
     alpha: float = 0.01
     calibration: Calibration | None = None
     principals: int = 256
-    _levels: NDArray[np.float64] = field(init=False, repr=False)
-    _pays: NDArray[np.float64] = field(init=False, repr=False)
+    _bets: Bets = field(init=False, repr=False)
     _sparse_pays: NDArray[np.float64] = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
 
@@ -70,9 +62,7 @@ class SuspicionMonitor:
         check_share("alpha", self.alpha)
         if self.principals < 1:
             raise UserError(f"principals must be at least 1, not {self.principals}")
-        levels = _LEVELS if self.calibration is None else self.calibration.levels
-        self._levels = np.asarray(levels, dtype=np.float64)
-        self._pays = table(self._levels, _BETS)
+        self._bets = Bets(self.calibration)
         self._sparse_pays = table(self._strict_levels(), _SPARSE_BETS)
         self.reset()
 
@@ -80,8 +70,8 @@ class SuspicionMonitor:
         """Start a new run after an incident, with all of alpha; the place in the stream is kept."""
         self._counts = {"used": 0, "ignored": 0, "after_alarm": 0}
         self._alarmed = False
-        self._service = Wealth((len(_BETS),))
-        self._clients = Principals(capacity=self.principals, bets=len(_BETS))
+        self._service = Wealth((self._bets.size,))
+        self._clients = Principals(capacity=self.principals, bets=self._bets.size)
         medians = None if self.calibration is None else self.calibration.feature_median
         self._sparse = None if medians is None else Sparse(medians, bets=len(_SPARSE_BETS))
 
@@ -106,18 +96,18 @@ class SuspicionMonitor:
         if self._alarmed:
             self._counts["after_alarm"] += 1
             return None
-        if record.p_benign is None or not 0.0 <= record.p_benign <= 1.0:
+        pays = self._bets.paid(record)
+        if pays is None:
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        pays = self._pays[row(self._levels, record.p_benign)]
         self._service.play(pays)
-        if self.evidence() >= self.limit():
+        if self._service.mean() * self.alpha * SHARES["service"] >= 1:
             return self._alarm(record, "all traffic", self.evidence(), self.limit())
         account = self._clients.play(record.principal, pays)
         limit = account.limit(self.alpha * SHARES["principal"])
-        if account.evidence >= limit:
-            return self._alarm(record, "one client", account.evidence, limit)
+        if account.worth >= limit:
+            return self._alarm(record, "one client", account.evidence, log(limit))
         return self._bet_sparsely(record)
 
     def _strict_levels(self) -> NDArray[np.float64]:
@@ -127,21 +117,22 @@ class SuspicionMonitor:
         bets on the clean p-value alone.
         """
         if self.calibration is None:
-            return self._levels
+            return self._bets.levels
         strict = band.levels(self.calibration.n, self.calibration.delta / 5)
-        return np.maximum(self._levels, strict)
+        return np.maximum(self._bets.levels, strict)
 
     def _bet_sparsely(self, record: Record) -> Evidence | None:
         sparse = self._sparse
         p = record.p_value
         if sparse is None or p is None or len(record.features) != sparse.width:
             return None
-        if not sparse.play(row(self._levels, p), record.features, self._sparse_pays):
+        if not sparse.play(bisect_left(self._bets.rows, p), record.features, self._sparse_pays):
             return None
-        evidence, limit = float(sparse.wealth.evidence()), -log(self.alpha * SHARES["sparse"])
-        if evidence < limit:
+        share = self.alpha * SHARES["sparse"]
+        if sparse.wealth.mean() * share < 1:
             return None
-        return self._alarm(record, "a share of the traffic", evidence, limit)
+        found = float(sparse.wealth.evidence())
+        return self._alarm(record, "a share of the traffic", found, -log(share))
 
     def _alarm(self, record: Record, scope: str, evidence: float, limit: float) -> Evidence:
         self._alarmed = True
@@ -160,7 +151,7 @@ class SuspicionMonitor:
             atlas=rule.atlas,
             value=evidence,
             limit=limit,
-            message=f"attack on {whom}: the twin disagrees as no calibrated benign shift explains "
+            message=f"attack on {whom}: the sensors read what no calibrated benign shift explains "
             f"(evidence {evidence:.1f} nats, limit {limit:.1f}, request {self._counts['used']})",
             spec=spec,
         )
@@ -189,7 +180,7 @@ class SuspicionMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="suspicion monitor")
-        service = Wealth.restored(state["service"], self._service.nats.shape)
+        service = Wealth.restored(state["service"], self._service.money.shape)
         clients = self._clients.restored(state["principals"])
         sparse = self._sparse
         if (sparse is None) != (state["sparse"] is None):

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from hauberk.attack.attack import Attack
-from hauberk.attack.ball import Ball
+from hauberk.attack.ball import Ball, patch_side
 from hauberk.core.data import Batch
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
@@ -36,7 +37,14 @@ if TYPE_CHECKING:
 Check = Callable[[], None]
 _TASK = Classification()
 _SHAPE = (1, 8, 8)
-_EPS: dict[Norm, float] = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "l0": 8.0}
+_EPS: dict[Norm, float] = {
+    "linf": 0.1,
+    "l2": 0.8,
+    "l1": 4.0,
+    "l0": 8.0,
+    "patch": 0.15,
+    "spatial": 20.0,
+}
 
 
 def attack_checks(
@@ -66,7 +74,10 @@ def attack_checks(
             "grows with eps": case.grows,
         }.items():
             checks.append((f"{name} ({norm})", partial(check, norm)))
-        checks.append((f"strong enough ({norm})", partial(case.strong, norm, strength)))
+        if norm != "spatial":
+            checks.append((f"strong enough ({norm})", partial(case.strong, norm, strength)))
+        if attack.needs < Access.GRADIENTS:
+            checks.append((f"no more than it needs ({norm})", partial(case.modest, norm)))
         if attack.needs < Access.GRADIENTS:
             checks.append((f"keeps its budget ({norm})", partial(case.budget, norm)))
     return checks
@@ -226,6 +237,14 @@ class _Case:
         safe = _worst_margin(module, batch, norm, eps) > 1e-4
         assert bool(stands[safe & right].all()), "breaks what no point of the ball can break"
 
+    def modest(self, norm: Norm) -> None:
+        """What a model gives beyond the attack's needs must not change which samples fall."""
+        model, batch = ToyModel(_linear()), _batch()
+        poor = ScoresOnly(model, access=Access(self.attack.needs))
+        rich, found = self.run(model, batch, norm), self.run(poor, batch, norm)
+        stands = [_TASK.correct(model(points), batch.y) for points in (rich, found)]
+        assert torch.equal(*stands), "it takes more than it needs"
+
     def budget(self, norm: Norm) -> None:
         for queries in (1, 2, 7, 50):
             threat = ThreatModel(norm=norm, eps=_EPS[norm], queries=queries)
@@ -272,7 +291,7 @@ def _worst_margin(module: nn.Module, batch: Batch, norm: Norm, eps: float) -> Te
     """The least margin of a two-class linear model within the ball, in closed form.
 
     Exact in ``linf``, where the bounds are counted in; elsewhere the ball is taken to lie within
-    them, so that it may be less than what can be reached.
+    them, so that it may be less than what can be reached; a patch may lie anywhere.
     """
     with torch.no_grad():
         out = module(batch.x)
@@ -288,6 +307,11 @@ def _worst_margin(module: nn.Module, batch: Batch, norm: Norm, eps: float) -> Te
             margin -= eps * slope.norm(dim=1)
         elif norm == "l1":
             margin -= eps * slope.abs().amax(1)
+        elif norm == "patch":
+            drop = torch.maximum(slope * batch.x.flatten(1), slope * (batch.x.flatten(1) - 1))
+            side = patch_side(eps, batch.x.shape)
+            sums = avg_pool2d(drop.view_as(batch.x), side, stride=1) * side**2
+            margin -= sums.flatten(1).amax(1)
         else:  # each changed value moves by the whole range at most
             margin -= slope.abs().sort(dim=1, descending=True).values[:, : int(eps)].sum(1)
         return margin

@@ -40,7 +40,10 @@ class ToyModel:
 
 @dataclass
 class ScoresOnly:
-    """A model behind an interface: no module, no gradients; it counts the rows it was asked."""
+    """A model behind an interface: no module, no gradients; it counts the rows it was asked.
+
+    With access to labels alone it answers 1 for its label and 0 for the others.
+    """
 
     model: Model
     access: Access = Access.SCORES
@@ -53,7 +56,10 @@ class ScoresOnly:
     def __call__(self, x: Tensor, /) -> Tensor:
         """The model's outputs, as if they came over a wire."""
         self.rows += len(x)
-        return self.model(x).detach().clone()
+        out = self.model(x).detach().clone()
+        if self.access > Access.LABELS:
+            return out
+        return torch.zeros_like(out).scatter(1, out.argmax(1, keepdim=True), 1.0)
 
 
 class Quantise(nn.Module):

@@ -216,11 +216,11 @@ def _ledger_concurrent(make: Callable[[], Ledger]) -> None:
             ledger.append("evidence", f"w{writer}", {"n": n}, at=0.0)
             ledger.append("incident", "shared", {"writer": writer}, at=0.0, key=f"turn-{n}")
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, range(4)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
     ledger = make()
-    _expect(holds=ledger.verify() == 4 * 5 + 5, that="no entry is lost, none doubled")
-    for writer in range(4):
+    _expect(holds=ledger.verify() == 8 * 5 + 5, that="no entry is lost, none doubled")
+    for writer in range(8):
         own = [entry.body["n"] for entry in ledger.entries(subject=f"w{writer}")]
         _expect(holds=own == list(range(5)), that="each writer's entries are in its order")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hauberk.core.evidence import Severity
 from hauberk.core.rule import RULES
@@ -12,6 +12,8 @@ from hauberk.vet.finding import Finding
 
 if TYPE_CHECKING:
     from hauberk.vet.source import Source
+    from hauberk.vet.table import Apart
+    from hauberk.vet.table_schema import Schema
 
 _MOST_FINDINGS = 200
 
@@ -56,6 +58,9 @@ class Case:
     inspect: Inspect
     limits: Limits = field(default_factory=Limits)
     known: Known = field(default_factory=Known)
+    schema: Schema | None = None
+    apart: list[Apart] = field(default_factory=list)
+    card: dict[str, Any] | None = None
     findings: list[Finding] = field(default_factory=list)
     partial: bool = False
     inflated: int = 0

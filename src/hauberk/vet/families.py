@@ -11,6 +11,7 @@ _ANY = ("HB-V003",)
 _MODEL = ("HB-V001", "HB-V002", "HB-V004", "HB-V005", "HB-V006", "HB-V009", "HB-V010")
 _PACKAGES = tuple(f"HB-V20{n}" for n in range(1, 7))
 _SETTINGS = (*(f"HB-V{n}" for n in range(101, 109)), "HB-V110")
+_DATA = tuple(f"HB-V30{n}" for n in range(1, 10))
 _SECRETS = ("HB-V109",)
 _TEXTS = frozenset({"text", "json"})
 
@@ -20,7 +21,11 @@ def rules_of(file: Vetted) -> tuple[str, ...]:
     broken = {one.rule for one in file.findings}
     traits = {one.partition(" ")[0] for one in file.traits}
     found: tuple[str, ...] = _ANY
-    if file.kind == "package":
+    if file.kind == "samples" or "table" in traits:
+        found += _DATA
+        if file.kind == "samples":
+            found += ("HB-V310",)
+    elif file.kind == "package":
         found += (*_PACKAGES, "HB-V207")
     elif file.kind in _TEXTS:
         found += _SECRETS

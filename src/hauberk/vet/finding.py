@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from hauberk.core.evidence import Severity
+
+if TYPE_CHECKING:
+    from hauberk.vet.table import Apart
 
 GAPS = frozenset({"HB-V003", "HB-V007", "HB-V017"})  # rules that go with a partial coverage
 
@@ -43,7 +47,8 @@ class Finding:
 class Vetted:
     """The result for one file: ``kind`` is what it was recognised as.
 
-    ``traits`` say what matters only beside other files.
+    ``traits`` say what matters only beside other files; ``apart`` and ``card`` are about the rows
+    of a table.
     """
 
     path: str
@@ -51,6 +56,8 @@ class Vetted:
     coverage: Coverage
     findings: tuple[Finding, ...] = ()
     traits: frozenset[str] = frozenset()
+    apart: tuple[Apart, ...] = ()
+    card: dict[str, Any] | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -31,11 +31,12 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
     try:
         tree = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        tree = _lines(raw)
-        if tree is None:
-            from hauberk.vet.text_file import vet_text  # noqa: PLC0415 - not JSON after all
+        from hauberk.vet.text_file import may_be_table, vet_text  # noqa: PLC0415 - not one value
 
+        tree = _lines(raw)
+        if tree is None or may_be_table(source, where):
             vet_text(source, case, where, depth)
+        if tree is None:
             return
     vet_config(tree, case, where)
     text = raw.decode("utf-8", "replace")

@@ -14,6 +14,7 @@ from hauberk.vet.source import Inflated
 
 if TYPE_CHECKING:
     from hauberk.vet.source import Source
+    from hauberk.vet.table_schema import Schema
 
 # What examines which kind; imported when the first file of the kind comes.
 _EXAMINERS: dict[str, str] = {
@@ -45,17 +46,27 @@ _TAIL = (1 << 16) + 22
 
 
 def vet(
-    source: Source, name: str, limits: Limits | None = None, *, known: Known | None = None
+    source: Source,
+    name: str,
+    limits: Limits | None = None,
+    *,
+    known: Known | None = None,
+    schema: Schema | None = None,
 ) -> Vetted:
     """The findings of one file; ``name`` is shown and compared, but decides nothing.
 
-    ``known`` is what is known of packages: without it none is clean.
+    ``known`` is what is known of packages: without it none is clean. ``schema`` is what the rows of
+    a table should be; without it most rows say so.
 
     Nothing is executed or unpickled. An error within an examiner is a finding, and the file is
     then for review.
     """
     case = Case(
-        size=source.size, inspect=inspect, limits=limits or Limits(), known=known or Known()
+        size=source.size,
+        inspect=inspect,
+        limits=limits or Limits(),
+        known=known or Known(),
+        schema=schema,
     )
     kind = inspect(source, case, name.rpartition("/")[2], 0)
     if kind == "unknown":
@@ -68,6 +79,8 @@ def vet(
         coverage=Coverage.PARTIAL if case.partial else Coverage.FULL,
         findings=tuple(case.findings),
         traits=frozenset(case.traits),
+        apart=tuple(case.apart),
+        card=case.card,
     )
 
 

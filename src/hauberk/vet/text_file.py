@@ -26,11 +26,19 @@ _PYTHON = re.compile(
     re.MULTILINE,
 )
 _YAML_TAG = re.compile(r"!!python/(object|name|module)|!!javax?\.|!python/")
+_TABLE_NAME = re.compile(r"(?i)\.(csv|tsv|tab|data|jsonl|ndjson|jsonlines)\Z")
+_MARKS = (b",", b";", b"\t", b"|")
 _TARGET = re.compile(r"^[ \t]*-?[ \t]*_target_:[ \t]*(\S+)", re.MULTILINE)
 
 
 def vet_text(source: Source, case: Case, where: str, depth: int) -> None:
     """Examine a text for what would run."""
+    if may_be_table(source, where):
+        from hauberk.vet.table_file import vet_table  # noqa: PLC0415 - rarely needed
+
+        if vet_table(source, case, where):
+            find_secrets(source.read(0, _LONGEST).decode("utf-8", "replace"), case, where)
+            return
     raw = source.read(0, _LONGEST + 1)
     text = raw.decode("utf-8", "replace")
     if _TORCHSCRIPT.search(where):
@@ -56,6 +64,17 @@ def vet_text(source: Source, case: Case, where: str, depth: int) -> None:
         _PYTHON.search(text) and not where.endswith((".md", ".txt", ".rst", ".ipynb", ".html"))
     ):
         case.find("HB-V015", "it is a program, and programs are not judged here", where)
+
+
+def may_be_table(source: Source, where: str) -> bool:
+    """Whether it is worth a closer look if a text is a table: its first lines are alike."""
+    if _TABLE_NAME.search(where):
+        return True
+    lines = source.read(0, 4096).split(b"\n")[:6]
+    if lines[0].lstrip()[:1] == b"{":
+        return len(lines) > 4 and all(one.lstrip()[:1] == b"{" for one in lines[:5])
+    counts = [[one.count(mark) for mark in _MARKS] for one in lines[:5]]
+    return len(lines) > 5 and any(min(column) > 1 for column in zip(*counts, strict=True))
 
 
 def vet_program(source: Source, case: Case, where: str, depth: int) -> None:

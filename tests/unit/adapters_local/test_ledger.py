@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hauberk.adapters.local.ledger import GENESIS, SqliteLedger
+from hauberk.adapters.local.ledger import SqliteLedger
+from hauberk.adapters.sql.ledger_rows import GENESIS
 from hauberk.core.digest import digest_json
 from hauberk.core.errors import DataError, EnvironmentFault, Untrusted
 

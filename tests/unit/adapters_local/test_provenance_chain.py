@@ -15,9 +15,9 @@ import pytest
 
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.judgement import judgement
-from hauberk.adapters.local.ledger import Growth
-from hauberk.adapters.local.ledger_rows import COLUMNS, body_text, entry_of, new_row
 from hauberk.adapters.local.shop import Shop
+from hauberk.adapters.sql.ledger import Growth
+from hauberk.adapters.sql.ledger_rows import COLUMNS, body_text, entry_of, new_row
 from hauberk.core.digest import digest_bytes, short
 from hauberk.core.errors import Untrusted
 from hauberk.core.ports import Job

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hauberk.attack.ball import Ball, project, require_norm, size, steepest
+from hauberk.attack.ball import Ball, patch_side, project, require_norm, size, steepest
 from hauberk.core.errors import UserError
 from hauberk.core.model import Bounds
 
@@ -110,8 +110,8 @@ def test_a_start_at_the_edges_of_the_draw_is_finite() -> None:
 
 
 def test_no_start_for_other_norms() -> None:
-    with pytest.raises(UserError, match="l1"):
-        Ball("l1", 1.0, Bounds()).start(torch.zeros(1, 2), torch.zeros(1, 3))
+    with pytest.raises(UserError, match="l0"):
+        Ball("l0", 1.0, Bounds()).start(torch.zeros(1, 2), torch.zeros(1, 3))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e20])
@@ -132,3 +132,60 @@ def test_an_unknown_norm_is_refused_with_what_is_known() -> None:
     require_norm("l2", "linf", "l2")
     with pytest.raises(UserError, match="linf and l2, not in l1"):
         require_norm("l1", "linf", "l2")
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**20), eps=st.floats(0.01, 4.0))
+def test_l1_within_bounds_is_the_nearest_point_of_both(seed: int, eps: float) -> None:
+    ball = Ball("l1", eps, Bounds())
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand((1, 6), generator=generator)
+    point = centre + torch.randn((1, 6), generator=generator)
+    nearest = ball.project(point, centre)
+    assert bool(ball.contains(nearest, centre).all())
+    rivals = centre + (torch.rand((3000, 6), generator=generator) - 0.5) * 2
+    rivals = torch.cat([rivals, nearest + 0.05 * torch.randn((3000, 6), generator=generator)])
+    rivals = (centre + project(rivals.clamp(0, 1) - centre, "l1", eps)).clamp(0, 1)
+    assert bool(((rivals - point).norm(dim=1) >= (nearest - point).norm() - 1e-5).all())
+
+
+def test_l1_starts_fill_the_ball() -> None:
+    centre = torch.full((4000, 3), 0.5)
+    uniform = torch.rand((4000, 4), generator=torch.Generator().manual_seed(0))
+    away = size(Ball("l1", 0.4, Bounds()).start(centre, uniform) - centre, "l1")
+    assert float(away.max()) <= 0.4 + 1e-6
+    # Evenly in the volume: the cube of the radius is uniform.
+    assert float(((away / 0.4) ** 3).mean()) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("eps", "shape", "side"),
+    [(0.0, (1, 8, 8), 0), (0.001, (1, 8, 8), 1), (0.25, (3, 8, 8), 4), (1.0, (1, 8, 4), 4)],
+)
+def test_a_patch_is_the_largest_square_of_its_share(
+    eps: float, shape: tuple[int, ...], side: int
+) -> None:
+    assert patch_side(eps, (5, *shape)) == side
+
+
+def test_a_patch_is_told_from_what_is_none() -> None:
+    ball = Ball("patch", 0.25, Bounds())
+    centre = torch.full((4, 2, 8, 8), 0.5)
+    points = centre.clone()
+    points[0, :, 3:7, 2:6] = 1.0
+    points[1, 0, 3:8, 2:6] = 1.0
+    points[2, 0, 0, 0] = points[2, 1, 7, 7] = 0.0
+    assert ball.contains(points, centre).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("eps", "shape"), [(0.1, (5, 8)), (1.5, (5, 1, 8, 8))])
+def test_no_patch_of_that_kind(eps: float, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError):
+        patch_side(eps, shape)
+
+
+def test_what_has_no_distance_has_no_size() -> None:
+    with pytest.raises(UserError):
+        size(torch.zeros(1, 2), "spatial")
+    with pytest.raises(UserError):
+        project(torch.zeros(1, 2), "patch", 1.0)

@@ -11,7 +11,7 @@ import torch
 from hauberk.attack.attack import describe
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.pgd import PGD
-from hauberk.attack.square import Square, _window
+from hauberk.attack.square import Square, _window, area
 from hauberk.attack.worst import Worst
 from hauberk.core.data import Batch
 from hauberk.core.errors import UserError
@@ -166,8 +166,7 @@ def test_square_plans_for_the_budget_it_has() -> None:
 
 
 def test_squares_shrink_on_the_published_schedule() -> None:
-    square = Square(share=0.8)
-    shares = [square._area(progress) for progress in (0.0, 0.0011, 0.006, 0.03, 0.3, 0.9)]
+    shares = [area(0.8, progress) for progress in (0.0, 0.0011, 0.006, 0.03, 0.3, 0.9)]
     assert shares == [0.8, 0.4, 0.2, 0.1, 0.0125, 0.8 / 512]
 
 

@@ -54,3 +54,15 @@ def test_a_budget_that_is_no_time_is_refused(
 def test_a_budget_is_read(model: Path) -> None:
     _, found = _told(model, "--samples", "120", "--budget", "10m")
     assert '"n": 120' in json.dumps(found)
+
+
+def test_attacks_are_made_ready(model: Path) -> None:
+    """A universal one is fitted, a surrogate handed over; without one the verb says what to do."""
+    flags = ("--attacks", "universal,transfer", "--samples", "40")
+    _, found = _told(model, *flags, "--surrogate", str(model))
+    text = json.dumps(found)
+    assert "universal" in text
+    assert "transfer" in text
+    args = ["evaluate", str(model), "--data", "digits", "--quiet"]
+    assert run([*args, *flags]) == 2
+    assert run([*args, "--attacks", "fgsm", "--surrogate", str(model)]) == 2

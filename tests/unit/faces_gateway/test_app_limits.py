@@ -210,9 +210,9 @@ def test_a_full_queue_is_a_503_that_says_when_to_come_back(
 
 
 def test_the_spec_sets_the_limits() -> None:
-    from hauberk.core.spec import ServeSpec
+    from hauberk.core.spec import ServeSpec, Spec
 
-    limits = Limits.of(ServeSpec(max_body_bytes=7, max_rows=3))
+    limits = Limits.of(Spec(serve=ServeSpec(max_body_bytes=7, max_rows=3)))
     assert (limits.body_bytes, limits.rows) == (7, 3)
 
 

@@ -15,11 +15,12 @@ from hauberk.core.threat import ThreatModel
 from hauberk.harden.adversarial import Adversarial
 from hauberk.harden.clean import Clean
 from hauberk.harden.fresh import fresh
+from hauberk.harden.moment import Moment
 from hauberk.harden.perturb import Perturb, frozen
 from hauberk.harden.precision import autocast, has_bfloat16
 from hauberk.harden.run import Run
 from hauberk.harden.selection import Score, accuracy
-from hauberk.harden.training import Moment, Objective, Schedule, train
+from hauberk.harden.training import Objective, Schedule, train
 
 if TYPE_CHECKING:
     from hauberk.harden.progress import Progress

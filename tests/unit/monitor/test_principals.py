@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from math import log
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,12 @@ import pytest
 from hauberk.core.errors import DataError
 from hauberk.monitor.principals import Principals
 
-WIN, LOSE = np.array([3.0]), np.array([-0.1])
+WIN, LOSE = np.array([20.0]), np.array([0.9])
 
 
 def test_shares_of_alpha_sum_to_alpha_over_any_number() -> None:
     clients = Principals(capacity=3, bets=1)
-    shares = [np.exp(-clients.play(f"c{i}", LOSE).limit(0.01)) for i in range(500)]
+    shares = [1 / clients.play(f"c{i}", LOSE).limit(0.01) for i in range(500)]
     assert sum(shares) == pytest.approx(0.01 * (1 - 1 / 501))
 
 
@@ -32,7 +31,17 @@ def test_the_least_suspect_makes_room() -> None:
 def test_a_client_that_returns_opens_a_new_account() -> None:
     clients = Principals(capacity=1, bets=1)
     assert [clients.play(name, LOSE).number for name in "aba"] == [1, 2, 3]
-    assert clients.play("a", LOSE).limit(0.5) == pytest.approx(log(3 * 4 / 0.5))
+    assert clients.play("a", LOSE).limit(0.5) == pytest.approx(3 * 4 / 0.5)
+
+
+def test_a_hundred_thousand_clients_fit_and_the_poorest_still_makes_room() -> None:
+    clients = Principals(capacity=100_000, bets=1)
+    clients.play("attacker", WIN)
+    for i in range(100_500):
+        clients.play(f"c{i}", LOSE)
+    assert len(clients.accounts) == 100_000
+    assert "attacker" in clients.accounts
+    assert "c0" not in clients.accounts
 
 
 def test_long_names_are_cut() -> None:
@@ -56,8 +65,8 @@ def test_round_trip_goes_on_alike() -> None:
     [
         {"opened": "2", "accounts": {}},
         {"opened": -1, "accounts": {}},
-        {"opened": 3, "accounts": {str(i): [i, [0, None]] for i in range(1, 4)}},
-        {"opened": 0, "accounts": {"a": [1, [0, None]]}},
+        {"opened": 3, "accounts": {str(i): [i, [0, 0.0]] for i in range(1, 4)}},
+        {"opened": 0, "accounts": {"a": [1, [0, 0.0]]}},
         {"opened": 1, "accounts": {"a": [1, [0]]}},
     ],
     ids=str,

@@ -8,7 +8,7 @@ import pytest
 from hauberk.core.errors import DataError
 from hauberk.monitor.sparse import WINDOW, Sparse
 
-PAYS = np.array([[2.0], [-0.1]])
+PAYS = np.array([[7.4], [0.9]])
 MEDIANS = np.zeros(3)
 
 

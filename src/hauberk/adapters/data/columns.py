@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hauberk.adapters.data.parts import TRAIN, drawn
 from hauberk.adapters.data.reading import check_values
 from hauberk.core.data import Dataset
 from hauberk.core.errors import DataError
+from hauberk.core.features import Column as Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,16 +54,18 @@ def encode(name: str, columns: Mapping[str, Column], *, where: str) -> Dataset:
     train = parts == TRAIN
     if not train.any():
         raise DataError(f"{len(y)} rows are too few to split", where=where)
-    features = []
+    features, described = [], []
     width = 0
     for title, column in columns.items():
         if title != label:
             _check_complete(title, column, where)
-            features.append(_feature(title, column, train, where))
-            width += features[-1].shape[1]
+            encoded, told = _feature(title, column, train, where)
+            features.append(encoded)
+            described.append(replace(told, start=width))
+            width += encoded.shape[1]
             check_values(width * len(y), where)
     x = np.concatenate(features, axis=1)
-    return Dataset(name=name, x=x, y=y, classes=len(values), part=parts)
+    return Dataset(name=name, x=x, y=y, classes=len(values), part=parts, columns=tuple(described))
 
 
 def _label_of(columns: Mapping[str, Any]) -> str:
@@ -80,7 +84,8 @@ def _check_complete(title: str, column: Column, where: str) -> None:
 
 def _feature(
     title: str, column: Column, train: NDArray[np.bool_], where: str
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], Encoded]:
+    """The encoded columns and how they came about; where they start is not known yet."""
     if column.dtype.kind == "f":
         low, high = column[train].min(), column[train].max()
         with np.errstate(over="ignore"):
@@ -89,7 +94,14 @@ def _feature(
             raise DataError(f"column {title[:80]!r} spans more than a number holds", where=where)
         scaled = np.clip(column, low, high) - low
         numbers: NDArray[np.float64] = scaled / span if span > 0 else scaled
-        return numbers[:, None].astype(np.float32)
+        told = Encoded(
+            title=title,
+            start=0,
+            low=float(low),
+            span=float(span) if span > 0 else 1.0,
+            whole=bool((column == np.rint(column)).all()),
+        )
+        return numbers[:, None].astype(np.float32), told
     seen = np.unique(column[train])
     if len(seen) > _MOST_CATEGORIES:
         raise DataError(
@@ -98,4 +110,5 @@ def _feature(
             hint="drop identifiers and free text",
         )
     one_hot: NDArray[np.bool_] = column[:, None] == seen[None, :]
-    return one_hot.astype(np.float32)
+    told = Encoded(title=title, start=0, values=tuple(str(one) for one in seen))
+    return one_hot.astype(np.float32), told

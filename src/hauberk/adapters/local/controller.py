@@ -34,8 +34,14 @@ PAUSE = 0.1
 """Seconds between two rounds."""
 
 
-def make_loop(home: Home, spec: Spec, *, on_turn: Callable[[Turn], None] = lambda _: None) -> Loop:
-    """The loop of a state directory; start it before its first round."""
+def make_loop(
+    home: Home,
+    spec: Spec,
+    *,
+    ports: Ports | None = None,
+    on_turn: Callable[[Turn], None] = lambda _: None,
+) -> Loop:
+    """The loop of a state directory, by its own ports or by others; it has to be started."""
 
     def monitors(served: Served) -> list[Monitor]:
         if served.calibration is None:
@@ -54,15 +60,16 @@ def make_loop(home: Home, spec: Spec, *, on_turn: Callable[[Turn], None] = lambd
             limit=watch.agreement,
         )
 
-    ports = Ports(
-        deployer=home.deployer,
-        trainer=home.trainer,
-        ledger=home.ledger,
-        journal=home.journal,
-        trust=home.trust,
-        pager=home.pager,
-        records=home.records,
-    )
+    if ports is None:
+        ports = Ports(
+            deployer=home.deployer,
+            trainer=home.trainer,
+            ledger=home.ledger,
+            journal=home.journal,
+            trust=home.trust,
+            pager=home.pager,
+            records=home.records,
+        )
     return Loop(
         spec.model.name,
         rules=spec.loop,

@@ -6,16 +6,17 @@ import os
 import sqlite3
 from contextlib import contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import finalize
 
 from hauberk.adapters.local.files import create_file, locked, make_folder
 from hauberk.core.errors import EnvironmentFault, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+T = TypeVar("T")
 _WAIT = 30.0  # seconds for which a writer waits for another
 
 
@@ -65,6 +66,24 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    repeats = False
+    """A commit in a file either happened or did not, and the caller knows which."""
+
+    def transact(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``act`` within :meth:`write`."""
+        with self.write() as connection:
+            return act(connection)
+
+    def damage(self) -> str:
+        """What SQLite's own check of the file finds; empty if nothing."""
+        [(state,)] = self.rows("PRAGMA integrity_check(1)")
+        return "" if state == "ok" else str(state)
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

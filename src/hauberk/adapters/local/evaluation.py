@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from hauberk.adapters.data.features_file import read_features
 from hauberk.adapters.data.source import load_dataset
+from hauberk.adapters.local.methods import ready
 from hauberk.adapters.models.load import load
 from hauberk.core.digest import digest_file
 from hauberk.core.errors import DataError
 from hauberk.core.ports import Work
-from hauberk.core.registry import find
 from hauberk.core.sharding import cut
+from hauberk.core.task import Classification
 from hauberk.core.threat import Norm, ThreatModel
 from hauberk.evaluate.robustness import evaluate
 from hauberk.evaluate.run import Run
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.core.data import Dataset
+    from hauberk.core.model import Model
     from hauberk.core.ports import Executor, Shard
     from hauberk.evaluate.result import Robustness
 
@@ -35,7 +38,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What is evaluated: all that the figure depends on.
 
     ``model`` is a file of content ``digest``; ``data`` a source, of whose test split at most
-    ``samples`` are taken: drawn by ``seed``, in the drawn order if ``shuffled``.
+    ``samples`` are taken: drawn by ``seed``, in the drawn order if ``shuffled``. ``surrogates``
+    are files, each with its digest, of models on which transferred points are found,
+    ``features`` the file of constraints on the columns of a table.
     """
 
     model: str
@@ -48,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seed: int = 0
     samples: int = 1000
     shuffled: bool = False
+    surrogates: tuple[tuple[str, str], ...] = ()
+    features: tuple[str, str] | None = None
 
     def work(self) -> Work:
         """The same as work for an engine."""
@@ -65,6 +72,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         chosen = np.random.default_rng(self.seed).permutation(len(data))[: self.samples]
         return data.take(chosen if self.shuffled else np.sort(chosen))
 
+    def threat(self, data: Dataset) -> ThreatModel:
+        """The threat, with the constraints on the data's columns.
+
+        Raises:
+            DataError: if their file is no longer the one that was planned for.
+        """
+        threat = ThreatModel(norm=self.norm, eps=self.eps)
+        if self.features is None:
+            return threat
+        path, digest = self.features
+        _require_unchanged(path, digest)
+        return replace(threat, features=read_features(path, data.columns))
+
 
 def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
     """Load what a plan names; from a shard to the archive of its result.
@@ -73,12 +93,17 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
         DataError: if the model is no longer the one that was planned for.
     """
     plan = msgspec.convert(spec, Plan)
-    path = Path(plan.model)
-    if digest_file(path) != plan.digest:
-        raise DataError("the model's file has changed meanwhile", where=plan.model)
-    model, data = load(path), plan.dataset()
-    methods = {name: find("attack", name)() for name in plan.attacks}
-    threat = ThreatModel(norm=plan.norm, eps=plan.eps)
+    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
+    threat = plan.threat(data)
+    methods = ready(
+        plan.attacks,
+        model,
+        lambda: load_dataset(plan.data).split("validation"),
+        threat,
+        task=Classification(),
+        seed=plan.seed,
+        surrogates=[_unchanged(*one) for one in plan.surrogates],
+    )
 
     def do(shard: Shard) -> bytes:
         result = evaluate(
@@ -93,6 +118,16 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
         return encode(result)
 
     return do
+
+
+def _unchanged(name: str, digest: str) -> Model:
+    _require_unchanged(name, digest)
+    return load(Path(name))
+
+
+def _require_unchanged(name: str, digest: str) -> None:
+    if digest_file(Path(name)) != digest:
+        raise DataError("the file has changed meanwhile", where=name)
 
 
 def carried_out(

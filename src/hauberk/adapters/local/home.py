@@ -13,6 +13,7 @@ from hauberk.adapters.local.files import create_file, make_folder, read_file
 from hauberk.adapters.local.journal import SqliteJournal
 from hauberk.adapters.local.ledger import SqliteLedger
 from hauberk.adapters.local.pager import FilePager
+from hauberk.adapters.local.places import read_places, settle
 from hauberk.adapters.local.records import RecordLog
 from hauberk.adapters.local.signer import Ed25519Signer
 from hauberk.adapters.local.store import LocalStore
@@ -20,29 +21,35 @@ from hauberk.adapters.local.trainer import ProcessTrainer
 from hauberk.adapters.local.trust import Trust
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError
-from hauberk.core.spec import ClientSpec, Spec, load_spec
+from hauberk.core.spec import ClientSpec, Spec, StateSpec, load_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hauberk.adapters.sql.journal import SqlJournal
+    from hauberk.adapters.sql.ledger import SqlLedger
+    from hauberk.core.ports import Store
 
 _MAX_TOKEN = 512
 
 
 @dataclass(frozen=True)
 class Home:
-    """Everything that one service keeps on this machine, below ``folder``."""
+    """Everything that one service keeps: below ``folder``, or where that says it is kept."""
 
     folder: Path
 
     @classmethod
-    def create(cls, folder: Path) -> Home:
+    def create(cls, folder: Path, state: StateSpec = StateSpec()) -> Home:  # noqa: B008 - frozen
         """Make the directory, its signing key and its operator's token where they are missing.
 
         Raises:
+            ConfigError: if its ledger or its blobs are kept elsewhere than ``state`` says.
             EnvironmentFault: if the directory cannot be written.
         """
         home = cls(folder)
         make_folder(folder)
+        settle(folder, state)
         Ed25519Signer.create(folder / "keys")
         create_file(home._token_file, secrets.token_urlsafe(32).encode())
         return home
@@ -59,6 +66,17 @@ class Home:
             raise home._missing()
         return home
 
+    def placed(self, state: StateSpec) -> Home:
+        """The same home, its ledger and blobs where ``state`` says.
+
+        Raises:
+            ConfigError: if it has them elsewhere already, or was not set up.
+        """
+        if not self.exists:
+            raise self._missing()
+        settle(self.folder, state)
+        return Home(self.folder)
+
     @property
     def exists(self) -> bool:
         """Whether a service was set up here."""
@@ -74,18 +92,36 @@ class Home:
         return load_spec(self.folder / "hauberk.toml")
 
     @cached_property
-    def store(self) -> LocalStore:
-        """Blobs."""
-        return LocalStore(self.folder / "store")
+    def places(self) -> StateSpec:
+        """Where ledger and blobs are kept."""
+        return read_places(self.folder)
 
     @cached_property
-    def ledger(self) -> SqliteLedger:
+    def store(self) -> Store:
+        """Blobs."""
+        here = LocalStore(self.folder / "store")
+        if url := self.places.blobs:
+            from hauberk.adapters.s3.store import S3Store  # noqa: PLC0415 - of an extra
+
+            return S3Store(url, cache=here)
+        return here
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
         """The ledger."""
+        if url := self.places.ledger:
+            from hauberk.adapters.postgres.ledger import PostgresLedger  # noqa: PLC0415
+
+            return PostgresLedger(url)
         return SqliteLedger(self.folder / "ledger.db")
 
     @cached_property
-    def journal(self) -> SqliteJournal:
+    def journal(self) -> SqlJournal:
         """The loop's turns."""
+        if url := self.places.ledger:
+            from hauberk.adapters.postgres.journal import PostgresJournal  # noqa: PLC0415
+
+            return PostgresJournal(url)
         return SqliteJournal(self.folder / "ledger.db")
 
     @cached_property

@@ -7,26 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hauberk.adapters.local.trial import Trial, Weights, carried_out, held_out
 from hauberk.adapters.models import onnx
-from hauberk.attack.fgsm import FGSM
-from hauberk.attack.pgd import PGD
-from hauberk.attack.square import Square
 from hauberk.core.digest import digest_json
 from hauberk.evaluate.compare import compare
 from hauberk.evaluate.masking import masking
-from hauberk.evaluate.robustness import evaluate
 from hauberk.govern.policy import Policy
 from hauberk.govern.provenance import evaluation_statement
 from hauberk.govern.report import WORST
 
 if TYPE_CHECKING:
     from hauberk.adapters.local.shop import Shop
-    from hauberk.attack.attack import Attack
-    from hauberk.core.data import Dataset
     from hauberk.core.ports import Job
     from hauberk.evaluate.result import Robustness
-
-_QUERIES = 200
 
 
 def judgement(shop: Shop, job: Job) -> dict[str, Any]:
@@ -35,18 +28,19 @@ def judgement(shop: Shop, job: Job) -> dict[str, Any]:
     The result holds the ``verdict``, the digests of ``policy``, ``decision`` and ``evidence``, and
     the ``figures`` for people: per attack and eps, ``[right, n]`` before and after.
     """
-    gate, threat, data = shop.spec.gate, shop.threat, held_out(shop)
+    gate, threat = shop.spec.gate, shop.threat
     primary, candidate = job.inputs["primary"], job.inputs["candidate"]
-    attacks: dict[str, Attack] = {
-        "fgsm": FGSM(),
-        f"pgd40x{gate.restarts}": PGD(steps=40, restarts=gate.restarts, fast=True),
-        "square": Square(queries=_QUERIES, fast=True),
-    }
-    eps = [factor * threat.eps for factor in gate.eps_factors]
-    before, after = (
-        evaluate(shop.model(digest), data, threat, attacks=attacks, eps=eps, seed=job.seed)
-        for digest in (primary, candidate)
+    trial = Trial(
+        models=tuple(_weights(shop, digest) for digest in (primary, candidate)),
+        data=shop.spec.data.source,
+        norm=threat.norm,
+        eps=threat.eps,
+        radii=tuple(factor * threat.eps for factor in gate.eps_factors),
+        restarts=gate.restarts,
+        samples=gate.samples,
+        seed=job.seed,
     )
+    before, after = carried_out(trial, len(held_out(shop.data, gate.samples)))
     probe = shop.data.split("validation").x[:64]
     same = onnx.compare(shop.model(candidate).module, shop.store.get(candidate), probe)
     evidence = (
@@ -85,13 +79,9 @@ def judgement(shop: Shop, job: Job) -> dict[str, Any]:
     }
 
 
-def held_out(shop: Shop) -> Dataset:
-    """At most ``gate.samples`` of the test split, drawn once and for all."""
-    data = shop.data.split("test")
-    if len(data) <= shop.spec.gate.samples:
-        return data
-    rng = np.random.default_rng(0)
-    return data.take(np.sort(rng.permutation(len(data))[: shop.spec.gate.samples]))
+def _weights(shop: Shop, digest: str) -> Weights:
+    kept = shop.weights(digest)
+    return Weights(path=str(shop.store.path(kept)), digest=kept)
 
 
 def _figures(before: Robustness, after: Robustness) -> list[dict[str, Any]]:

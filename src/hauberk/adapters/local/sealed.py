@@ -23,6 +23,7 @@ from hauberk.access.chain import (
     parse,
     statement,
 )
+from hauberk.access.envelope import MOST_BOXES
 from hauberk.adapters.local.files import PRIVATE, append_lines, faults, make_folder, read_file
 from hauberk.core.errors import EnvironmentFault, Untrusted
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hauberk.adapters.local.tenant_keys import TenantKeys
+    from hauberk.adapters.local.tenant_keys import DataKey, TenantKeys
     from hauberk.core.ports import Signer
 
 _ENCODER = msgspec.json.Encoder()
@@ -101,9 +102,12 @@ class SealedLog:
         if not entries:
             return writer.count
         count, top, lines = writer.count, writer.top, []
+        keys: dict[str, DataKey] = {}  # looked up once a group
         for tenant, data in entries:
             count += 1
-            key = self._keys.current(tenant)
+            key = keys.get(tenant)
+            if key is None or key.boxes >= MOST_BOXES:
+                key = keys[tenant] = self._keys.current(tenant)
             key.boxes += 1
             box = key.sealer.seal(data, about=about(count, key.id))
             top = link(top, count, key.id, box)

@@ -66,11 +66,18 @@ class Shop:
         return build(self.architecture.name, self.architecture.params, seed=seed)
 
     def model(self, digest: str) -> TorchModel:
-        """The trained model behind a served digest, with gradients.
+        """The trained model behind a served digest, with gradients; raises as :meth:`weights`.
+
+        Raises:
+            Untrusted: if the weights were altered.
+        """
+        return weights.load(self.store.get(self.weights(digest)))
+
+    def weights(self, digest: str) -> str:
+        """The digest of the weights that a served digest was exported from.
 
         Raises:
             UserError: if the ledger knows no weights of that digest, or they are of other data.
-            Untrusted: if the weights were altered.
         """
         found = self.ledger.entries(kind="model", subject=digest)
         if not found:
@@ -84,7 +91,7 @@ class Shop:
                 f"{self.data.name} {short(self.data.digest)}",
                 hint="set data.source to the data that the model was registered with",
             )
-        return weights.load(self.store.get(body["weights"]))
+        return str(body["weights"])
 
     def session(self, digest: str) -> Session:
         """The exported model of a digest, as it is served."""

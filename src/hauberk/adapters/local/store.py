@@ -31,6 +31,11 @@ class LocalStore:
     max_bytes: int = 16 * 2**30
     _seen: dict[str, Stamp] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
     def put(self, data: bytes) -> str:
         self._check_size(len(data))
         digest = digest_bytes(data)

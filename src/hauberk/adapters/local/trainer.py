@@ -55,17 +55,12 @@ class ProcessTrainer:
             UserError: if the id is malformed, or belongs to another job.
             EnvironmentFault: if the process cannot be started.
         """
-        folder = self._folder(job.id)
+        folder = folder_of(self._jobs, job.id)
         make_folder(folder)
         with locked(folder / "submit.lock"):
-            text = msgspec.json.encode(job)
-            known = read_file(folder / "job.json", limit=_MAX_FILE)
-            if known is None:
-                write_file(folder / "job.json", text)
-            elif known != text:
-                raise UserError("another job has this id", where=str(folder))
+            kept(folder, job)
             starts = _starts(folder)
-            if _finished(folder) or _running(folder) or starts.count >= MAX_STARTS:
+            if finished(folder) or _running(folder) or starts.count >= MAX_STARTS:
                 return
             # Counted before it starts: a machine that dies with each start is not restarted on.
             write_file(folder / "starts.json", msgspec.json.encode(Starts(count=starts.count + 1)))
@@ -79,15 +74,15 @@ class ProcessTrainer:
 
         A job whose process died reads ``running`` while the next :meth:`submit` may restart it.
         """
-        folder = self._folder(job_id)
+        folder = folder_of(self._jobs, job_id)
         self._reap()
         if not (folder / "job.json").is_file():
             return None
         with locked(folder / "submit.lock"):
             # The lock first: a child that ends between the two looks has left its file by then.
             running = _running(folder)
-            if finished := _finished(folder):
-                return finished
+            if ended := finished(folder):
+                return ended
             if running:
                 return JobStatus(state="running")
             count = _starts(folder).count
@@ -97,11 +92,6 @@ class ProcessTrainer:
                 message=f"died {count} times without a result; see {folder / 'log.txt'}",
             )
         return JobStatus(state="running", message="stopped; submit it again to resume it")
-
-    def _folder(self, job_id: str) -> Path:
-        if not _ID.match(job_id):
-            raise UserError(f"not a job id: {job_id[:80]!r}", hint="a-z, 0-9 and '-', at most 80")
-        return self._jobs / job_id
 
     def _start(self, folder: Path) -> int:
         """Start the child in a session of its own, with nothing of ours but its lock."""
@@ -167,7 +157,43 @@ def _running(folder: Path) -> bool:
     return False
 
 
-def _finished(folder: Path) -> JobStatus | None:
+def folder_of(jobs: Path, job_id: str) -> Path:
+    """The folder of a job.
+
+    Raises:
+        UserError: if the id is malformed.
+    """
+    if not _ID.match(job_id):
+        raise UserError(f"not a job id: {job_id[:80]!r}", hint="a-z, 0-9 and '-', at most 80")
+    return jobs / job_id
+
+
+def kept(folder: Path, job: Job) -> None:
+    """Write down what the job is, once.
+
+    Raises:
+        UserError: if another job has its id.
+    """
+    text = msgspec.json.encode(job)
+    make_folder(folder)
+    before = read_file(folder / "job.json", limit=_MAX_FILE)
+    if before is None:
+        write_file(folder / "job.json", text)
+    elif before != text:
+        raise UserError("another job has this id", where=str(folder))
+
+
+def known(folder: Path) -> Job | None:
+    """The job of a folder; None if none was written down."""
+    data = read_file(folder / "job.json", limit=_MAX_FILE)
+    try:
+        return msgspec.json.decode(data, type=Job) if data else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def finished(folder: Path) -> JobStatus | None:
+    """How a job ended, by the file that it left; None while there is none."""
     if (error := read_file(folder / "error.json", limit=_MAX_FILE)) is not None:
         return JobStatus(state="failed", message=str(_parse(error).get("message", "no reason")))
     if (result := read_file(folder / "result.json", limit=_MAX_FILE)) is None:

@@ -13,19 +13,24 @@ import numpy as np
 
 from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
-from hauberk.core.registry import find
-from hauberk.guard.pair import calibrate
+from hauberk.evaluate.drill import drills
+from hauberk.guard.pair import Drill, calibrate
 from hauberk.harden.clean import Clean
+from hauberk.harden.composition import compose
 from hauberk.harden.run import Run
 
 if TYPE_CHECKING:
     from hauberk.adapters.local.shop import Shop
     from hauberk.core.ports import Job
     from hauberk.core.spec import Spec
+    from hauberk.harden.recipe import Recipe
 
 _TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
 _SEEN, _MANY = 400_000, 10_000
+_FEW_STEPS, _MANY_STEPS = 5, 3
+_LEARNED = 512
+"""At most as many clean samples teach the sensors."""
 
 
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
@@ -95,35 +100,47 @@ def judge(shop: Shop, job: Job) -> dict[str, Any]:
 
 
 def calibration(shop: Shop, primary: str, twin: str) -> str:
-    """Calibrate a pair on the calibration split; return the digest of the thresholds."""
+    """Calibrate a pair on the calibration split; return the digest of the thresholds.
+
+    The sensors learn before, on the validation split and on attacks simulated on the primary.
+    """
+    seed = shop.spec.harden.seed
+    known = shop.data.split("validation")
+    hostile = drills(shop.model(primary), known, shop.threat, seed=seed)
     fitted = calibrate(
         shop.session(primary),
         shop.session(twin),
         shop.data.split("calibration").x,
-        rng=np.random.default_rng(shop.spec.harden.seed),
+        rng=np.random.default_rng(seed),
         delta=shop.spec.detect.delta,
         bounds=shop.data.bounds,
+        drill=Drill(x=known.x[:_LEARNED], hostile=hostile) if hostile else None,
     )
     return shop.store.put(fitted.to_bytes())
 
 
-def recipe(spec: Spec, n: int, *, share: float = 1.0) -> Any:
+def recipe(spec: Spec, n: int, *, share: float = 1.0) -> Recipe:
     """The hardening that a spec names, for ``n`` samples and a share of its epochs.
 
-    Few samples are seen often in small batches; of many each is seen a few times.
+    Few samples are seen often in small batches and attacked with more steps; of many each is seen
+    a few times. ``harden.method`` may join parts to a method: ``ema,adversarial``.
 
     Raises:
-        UnknownNameError: if there is no such method.
-        UserError: if the method is no hardening.
+        UnknownNameError: if there is no such method or part.
+        UserError: if what is named is no hardening.
     """
-    wanted = spec.harden
-    if wanted.method == "clean":
-        raise UserError("a hardening needs an attack", hint="harden.method = 'adversarial'")
+    wanted, few = spec.harden, n < _MANY
     epochs = wanted.epochs or min(40, max(5, round(_SEEN / n)))
-    return find("harden", wanted.method)(
-        epochs=max(1, round(epochs * share)),
-        steps=wanted.steps,
-        step_size=wanted.step_size,
-        learning_rate=wanted.learning_rate,
-        batch_size=wanted.batch_size or (64 if n < _MANY else 256),
+    made = compose(
+        [name.strip() for name in wanted.method.split(",")],
+        {
+            "epochs": max(1, round(epochs * share)),
+            "steps": wanted.steps or (_FEW_STEPS if few else _MANY_STEPS),
+            "step_size": wanted.step_size,
+            "learning_rate": wanted.learning_rate,
+            "batch_size": wanted.batch_size or (64 if few else 128),
+        },
     )
+    if isinstance(made, Clean):
+        raise UserError("a hardening needs an attack", hint="harden.method = 'adversarial'")
+    return made

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from hauberk.faces.cli.output import Output
     from hauberk.faces.cli.sources import Settings
 
-_SECRET = {"serve.consent"}
+_SECRET = {"serve.consent", "state.ledger"}
+"""What may hold a credential."""
 
 
 @click.command()

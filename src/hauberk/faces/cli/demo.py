@@ -79,7 +79,7 @@ def command(
     from hauberk.adapters.local.rehearsal import Rehearsal
 
     _make_room(state, spec)
-    home = Home.create(state)
+    home = Home.create(state, spec.state)
     with Rehearsal(home=home, spec=_hurried(spec)) as rehearsal:
         alarms = _play(rehearsal, output, clean=clean_requests, patience=patience, **volley)
         account = Account(home=home, spec=rehearsal.spec, shots=rehearsal.shots())

@@ -40,6 +40,20 @@ _BOUNDED = 100
     type=click.FloatRange(0, 0.5, min_open=True),
     help="Stop where robust accuracy is known to plus or minus this much.",
 )
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A model of your own on which `transfer` finds its points; may be given again.",
+)
+@click.option(
+    "--features",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What a row of a table may become: constraints on its columns, as TOML.",
+)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -86,10 +100,12 @@ def command(
 
     model: Path = what["model"]
     spec: Spec = what["spec"]
+    laws: Path | None = what["features"]
     names = tuple(attacks.split(","))
     for name in names:
         find("attack", name)
-    load(model)  # refuses here, in one line, what a worker would refuse later
+    for file in (model, *what["surrogates"]):
+        load(file)  # refuses here, in one line, what a worker would refuse later
     bounded = budget is not None or width is not None
     plan = Plan(
         model=str(model.absolute()),
@@ -103,6 +119,8 @@ def command(
         samples=what["samples"],
         # In a drawn order, so that the first shards stand for all of them.
         shuffled=bounded,
+        features=(str(laws.absolute()), digest_file(laws)) if laws else None,
+        surrogates=tuple((str(one.absolute()), digest_file(one)) for one in what["surrogates"]),
     )
     kept = KeptShards.of(plan.work(), state / "evaluations")
     runner = find("engine", engine or ("inline" if workers == 1 else "processes"))

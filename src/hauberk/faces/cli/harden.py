@@ -29,7 +29,7 @@ _MAX_CHECKPOINT = 1 << 31
     metavar="FILE",
     help="Where the weights go, as safetensors; the ONNX file is put beside them.",
 )
-@options.spec("data", "threat", "seed", "harden.method", "harden.epochs", "model.architecture")
+@options.spec("data", "threat", "seed", "with", "harden.epochs", "model.architecture")
 @options.output("table", "json")
 def command(*, model: Path | None, target: Path, spec: Spec, output: Output) -> int:
     """Train MODEL on against the threat; without MODEL, train a new one.
@@ -62,7 +62,7 @@ def command(*, model: Path | None, target: Path, spec: Spec, output: Output) -> 
             f"the model takes {declared.params['in_shape']}, the data is {list(data.shape)}",
             where=str(model),
         )
-    checkpoint = target.with_suffix(".checkpoint.npz")
+    checkpoint = target.with_suffix(".checkpoint.safetensors")
     resume = read_file(checkpoint, limit=_MAX_CHECKPOINT)
     began = time.monotonic()
     with output.progress(f"hardening by {spec.harden.method}") as advance:

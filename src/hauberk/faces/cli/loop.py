@@ -45,7 +45,7 @@ def run(*, spec: Spec, state: Path, output: Output) -> int:
         output.say(_line(turn))
 
     output.say(f"controller of {spec.model.name!r} in {state}")
-    control(_home(state), spec, stop=stop.is_set, on_turn=tell)
+    control(_home(state).placed(spec.state), spec, stop=stop.is_set, on_turn=tell)
     return 0
 
 

@@ -65,7 +65,7 @@ def register(*, model: Path, by: str, spec: Spec, state: Path, output: Output) -
             where=str(model),
             hint="register the safetensors file; the ONNX file is made from it",
         )
-    home = Home.create(state)
+    home = Home.create(state, spec.state)
     with output.progress("training the twin") as advance:
         routing = set_up(home, spec, found, by=by, progress=advance)
     output.data({"primary": routing.primary, "twin": routing.twin, "name": spec.model.name})

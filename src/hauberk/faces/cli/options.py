@@ -41,6 +41,7 @@ _SHORT = {
     "data": ("data.source", "SOURCE"),
     "threat": ("threat", "NORM:EPS"),
     "seed": ("harden.seed", "N"),
+    "with": ("harden.method", "NAMES"),
 }
 
 

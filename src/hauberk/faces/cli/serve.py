@@ -15,9 +15,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option(
+    "--replica",
+    default="",
+    envvar="HAUBERK_REPLICA",
+    metavar="NAME",
+    help="This is one of several gateways of the service, which follow one routing.",
+)
+@click.option(
+    "--digest",
+    default="",
+    envvar="HAUBERK_DIGEST",
+    help="The model that this replica's revision was made for.",
+)
 @options.spec("model.name", "serve.host", "serve.port", "serve.consent")
 @options.state
-def command(*, spec: Spec, state: Path) -> int:
+def command(*, replica: str, digest: str, spec: Spec, state: Path) -> int:
     """Serve the signed model of a state directory behind the guards.
 
     Clients are listed in hauberk.toml by the SHA-256 of their token; the operator's token is in
@@ -25,5 +38,5 @@ def command(*, spec: Spec, state: Path) -> int:
     """
     from hauberk.faces.gateway.server import serve
 
-    serve(spec, state=state)
+    serve(spec, state=state, replica=replica, digest=digest)
     return 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hauberk.faces.cli.output import Output
+    from hauberk.vet.table_schema import Schema
 
 _MOST_LISTED = 1_000_000
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -31,6 +32,12 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("--environment", type=_FOLDER, multiple=True, help="Packages installed in a folder.")
+@click.option(
+    "--data", "sources", multiple=True, metavar="SOURCE", help="Samples: digits, idx:DIR…"
+)
+@click.option("--schema", type=_FILE, help="What the rows of tables should hold, as TOML.")
+@click.option("--quarantine", type=_FOLDER, help="Write there what is kept and what is set apart.")
+@click.option("--card", type=_FILE, help="Write the draft of a data card, as JSON.")
 @click.option("--advisories", type=_FILE, help="An index of advisories. [default: that of --state]")
 @click.option("--max-age", type=float, default=30.0, help="Days until an index is too old.")
 @click.option("--online", is_flag=True, help="Ask pip-audit instead of an index.")
@@ -49,16 +56,17 @@ def command(*, paths: tuple[str, ...], state: Path, output: Output, **given: Any
     Nothing is executed, imported or unpickled. Exit 0: all clean; 1: something is malicious or
     for review.
     """
-    if not paths and not given["environment"]:
-        raise UserError("nothing to vet", hint="name files or folders, or an --environment")
+    if not (paths or given["environment"] or given["sources"]):
+        raise UserError("nothing to vet", hint="name files or folders, --environment or --data")
     now = time.time()
     known = _known(given["advisories"], state, given["max_age"], now)
-    found = _found(paths, given["environment"], known)
+    found = _found(paths, given, known)
     if given["online"]:
         known = _online(found, given["max_age"], now)
-        found = _found(paths, given["environment"], known)
+        found = _found(paths, given, known)
     if not found:
         raise UserError("no files there", where=", ".join(paths)[:200])
+    _write(found, given, output)
     if any(given[key] for key in ("waivers", "baseline", "write_baseline", "vex", "record")):
         from hauberk.faces.cli.vet_decided import decided
 
@@ -74,20 +82,48 @@ def command(*, paths: tuple[str, ...], state: Path, output: Output, **given: Any
     return int(any(one.outcome is not Outcome.CLEAN for one in found))
 
 
-def _found(paths: tuple[str, ...], folders: Iterable[Path], known: Known) -> list[Vetted]:
-    found = [examine(path, known) for path in files(_named(paths))]
-    for folder in folders:
+def _found(paths: tuple[str, ...], given: dict[str, Any], known: Known) -> list[Vetted]:
+    schema = None
+    if given["schema"]:
+        from hauberk.faces.cli.vet_data import schema_in
+
+        schema = schema_in(given["schema"])
+    found = [examine(path, known, schema) for path in files(_named(paths))]
+    if sum("table" in one.traits for one in found) > 1:
+        from hauberk.faces.cli.vet_data import across
+
+        found = across(found, schema)
+    for folder in given["environment"]:
         from hauberk.adapters.local.site_packages import vet_environment
 
         found += vet_environment(folder, known)
+    for source in given["sources"]:
+        from hauberk.faces.cli.vet_data import vet_samples
+
+        found.append(vet_samples(source))
     return together(found)
 
 
-def examine(path: Path, known: Known | None = None) -> Vetted:
+def _write(found: list[Vetted], given: dict[str, Any], output: Output) -> None:
+    """What was asked for beside the result: rows set apart, and cards."""
+    if given["quarantine"]:
+        from hauberk.faces.cli.vet_data import write_quarantine
+
+        write_quarantine(found, given["quarantine"], output)
+    if given["card"]:
+        from hauberk.adapters.local.files import write_file
+        from hauberk.govern.formats import as_json
+
+        cards = {one.path: one.card for one in found if one.card is not None}
+        write_file(given["card"], as_json(cards).encode(), mode=0o644)
+        output.say(f"wrote {given['card']}")
+
+
+def examine(path: Path, known: Known | None = None, schema: Schema | None = None) -> Vetted:
     """The findings of one file; what cannot be opened is for review."""
     try:
         with opened(path) as source:
-            return vet(source, str(path), known=known)
+            return vet(source, str(path), known=known, schema=schema)
     except (OSError, UserError) as error:
         told = getattr(error, "strerror", None) or getattr(error, "what", None) or str(error)
         finding = Finding(

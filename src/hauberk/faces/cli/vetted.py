@@ -12,17 +12,28 @@ if TYPE_CHECKING:
 
     from hauberk.core.evidence import Evidence
     from hauberk.vet.finding import Finding, Vetted
+    from hauberk.vet.table import Apart
 
 
 def plain(file: Vetted) -> dict[str, Any]:
     """One file as JSON values."""
-    return {
+    told: dict[str, Any] = {
         "path": file.path,
         "kind": file.kind,
         "verdict": file.outcome.value,
         "coverage": file.coverage.value,
         "findings": [_finding(one) for one in file.findings],
     }
+    if file.card is not None:
+        rows = sorted(file.apart, key=lambda one: (one.part, one.line, one.rule))
+        told["quarantined"] = [_apart(one) for one in rows]
+        told["card"] = file.card
+    return told
+
+
+def _apart(row: Apart) -> dict[str, Any]:
+    told: dict[str, Any] = {"line": row.line, "rule": row.rule, "reason": row.reason}
+    return {"part": row.part, **told} if row.part else told
 
 
 def _finding(one: Finding) -> dict[str, str]:

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hauberk.faces.gateway.faults import BadRequest
-from hauberk.faces.gateway.limits import MAX_ID, MAX_RANK, MAX_TENSORS
-from hauberk.faces.gateway.tensors import Request, Tensor, Wanted, dtype_of
-from hauberk.faces.gateway.wire import (
+from hauberk.adapters.upstream.wire import (
     Value,
     fields,
     message,
@@ -25,6 +22,10 @@ from hauberk.faces.gateway.wire import (
     text,
     varints,
 )
+from hauberk.core.errors import DataError
+from hauberk.faces.gateway.faults import BadRequest
+from hauberk.faces.gateway.limits import MAX_ID, MAX_RANK, MAX_TENSORS
+from hauberk.faces.gateway.tensors import Request, Tensor, Wanted, dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +61,12 @@ def read_names(data: bytes) -> tuple[str, str]:
         BadRequest: if the bytes are no such message.
     """
     found = {1: "", 2: ""}
-    for number, value in fields(memoryview(data)):
-        if number in found:
-            found[number] = text(value)
+    try:
+        for number, value in fields(memoryview(data)):
+            if number in found:
+                found[number] = text(value)
+    except DataError as error:
+        raise BadRequest(error.what) from None
     return found[1], found[2]
 
 
@@ -72,6 +76,13 @@ def read(data: bytes) -> tuple[Request, str, str]:
     Raises:
         BadRequest: if it is none, or tensors and contents do not go together.
     """
+    try:
+        return _read(data)
+    except DataError as error:
+        raise BadRequest(error.what) from None
+
+
+def _read(data: bytes) -> tuple[Request, str, str]:
     name = version = identity = ""
     inputs: list[_Input] = []
     wanted: list[Wanted] = []

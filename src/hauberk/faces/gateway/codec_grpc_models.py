@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway.wire import packed, put, put_always
+from hauberk.adapters.upstream.wire import packed, put, put_always
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

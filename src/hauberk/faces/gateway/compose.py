@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,19 @@ from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError
 from hauberk.core.model import Bounds
+from hauberk.core.ports import Routing
+from hauberk.faces.gateway.afterwards import Afterwards
 from hauberk.faces.gateway.app import App
+from hauberk.faces.gateway.batching import Batching
 from hauberk.faces.gateway.cleaning import cleaner
 from hauberk.faces.gateway.control import Control
 from hauberk.faces.gateway.dataplane import DataPlane
+from hauberk.faces.gateway.elsewhere import with_upstream
 from hauberk.faces.gateway.limits import Limits
 from hauberk.faces.gateway.logs import Log
 from hauberk.faces.gateway.meters import Meters
+from hauberk.faces.gateway.outputs import Blunt
+from hauberk.faces.gateway.pace import Pace
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
@@ -32,7 +39,7 @@ from hauberk.faces.gateway.tap import Tap
 from hauberk.faces.gateway.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from hauberk.core.record import Record
     from hauberk.core.spec import Spec
     from hauberk.faces.gateway.identity import Clients
+    from hauberk.faces.gateway.served import Runner
     from hauberk.faces.gateway.tap import RecordSink
 
 
@@ -60,6 +68,16 @@ class Gateway:
     limits: Limits
     reception: Reception
     sealing: Sealing | None = None
+    upstream: str = ""
+
+    def restore(self) -> None:
+        """Put the last routing into force; with an upstream, at first the upstream itself.
+
+        What cannot be served now is left out, and :attr:`Pool.obstacle` says why.
+        """
+        self.pool.restore()
+        if self.upstream and self.pool.lineup is None and not self.pool.may_return:
+            self.pool.begin(Routing(primary=self.upstream))
 
 
 def local_world(home: Home) -> World:
@@ -70,6 +88,18 @@ def local_world(home: Home) -> World:
         bounds=partial(model_bounds, home),
         start=Session,
     )
+
+
+def starter(spec: Spec, world: World) -> Callable[[bytes], Runner]:
+    """What makes a runner of a model's bytes, with the threads and the batching of the spec."""
+    serve = spec.serve
+    start: Callable[[bytes], Runner] = world.start
+    if start is Session:
+        start = partial(Session, threads=serve.model_threads)
+    if serve.batch_rows == 1:
+        return start
+    seconds = serve.batch_wait_ms / 1e3
+    return lambda data: Batching(start(data), rows=serve.batch_rows, seconds=seconds)
 
 
 def model_bounds(home: Home, digest: str) -> Bounds:
@@ -96,7 +126,11 @@ def compose(
     spec: Spec, *, state: Path, world: World, clients: Clients, records: RecordSink
 ) -> Gateway:
     """Put a gateway together; it serves nothing before :meth:`Pool.restore`."""
-    limits, log, meters = Limits.of(spec.serve), Log(sys.stderr), Meters()
+    upstream = ""
+    world = replace(world, start=starter(spec, world))
+    if spec.upstream.url:
+        world, upstream = with_upstream(world, spec, state)
+    limits, log, meters = Limits.of(spec), Log(sys.stderr), Meters()
     report = partial(log.write, "failed")
     tap = Tap(
         records,
@@ -107,8 +141,10 @@ def compose(
     )
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
     reception = receive(spec, state=state, keys=clients)
-    # Counts that are kept elsewhere may make a request wait: then never on the event loop.
-    inline = 0.0 if spec.quota.backend != "memory" else _INLINE_SECONDS
+    # Counts or models kept elsewhere may make a request wait: then never on the event loop.
+    # Requests that are to be run together must not hold it up one by one either.
+    waits = spec.quota.backend != "memory" or spec.upstream.url or spec.serve.batch_rows > 1
+    inline = 0.0 if waits else _INLINE_SECONDS
     workers = Workers(threads=limits.threads, queue=limits.queue, inline_seconds=inline)
 
     def tell(
@@ -119,6 +155,7 @@ def compose(
         tap.put(told, flagged, x)
         meters.told(told)
 
+    afterwards = Afterwards(dropped=meters.unscreened.inc)
     plane = DataPlane(
         name=spec.model.name,
         pool=pool,
@@ -128,6 +165,14 @@ def compose(
         key=secrets.token_bytes(32),
         consent=spec.serve.consent,
         clean=cleaner(spec.serve.sanitise),
+        blunt=Blunt(digits=spec.serve.round_digits, top_k=spec.serve.top_k),
+        pace=Pace(
+            budget=None if spec.detect.budget_ms is None else spec.detect.budget_ms / 1e3,
+            over=spec.detect.over_budget,
+            draw=random.SystemRandom().random,
+            told=meters.screened,
+        ),
+        afterwards=afterwards,
     )
     control = Control(
         name=spec.model.name,
@@ -150,4 +195,4 @@ def compose(
         )
     payloads = spec.seal.keep == "payloads"
     app = App(plane, control, reception.entrance, sealing, payloads)
-    return Gateway(app, tap, workers, pool, log, limits, reception, sealing)
+    return Gateway(app, tap, workers, pool, log, limits, reception, sealing, upstream)

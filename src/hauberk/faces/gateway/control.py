@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hauberk.adapters.upstream.remote import RemoteModel
 from hauberk.faces.gateway.body import check_type
 from hauberk.faces.gateway.exchange import Answer
 from hauberk.faces.gateway.faults import Missing
@@ -88,6 +89,8 @@ class Control:
     def _metrics(self) -> Answer:
         self.meters.queued.set(len(self.tap))
         self.meters.ready.set(self.ready)
+        if (state := self._upstream()) is not None:
+            self.meters.upstream.state(state)
         return Answer(self.meters.page(), kind=CONTENT_TYPE)
 
     def _status(self) -> dict[str, Any]:
@@ -100,5 +103,12 @@ class Control:
             "routing": None if lineup is None else msgspec.to_builtins(lineup.routing),
             "withheld": {} if lineup is None else dict(lineup.withheld),
             "in_flight": self.workers.busy,
+            "upstream": self._upstream(),
             "tap": {"queued": len(self.tap), "last_seq": self.tap.last_seq},
         }
+
+    def _upstream(self) -> str | None:
+        """The state of the upstream's circuit, if another server runs the primary."""
+        lineup = self.pool.lineup
+        run = None if lineup is None else lineup.primary.run
+        return run.breaker.state if isinstance(run, RemoteModel) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 
@@ -14,8 +15,12 @@ from hauberk import __version__
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError, HauberkError
 from hauberk.core.record import Record
+from hauberk.faces.gateway.afterwards import Afterwards
+from hauberk.faces.gateway.answered import Answered, Round, Screened
 from hauberk.faces.gateway.cleaning import as_it_came
-from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow
+from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow, fault_of
+from hauberk.faces.gateway.outputs import Blunt
+from hauberk.faces.gateway.pace import Pace
 from hauberk.faces.gateway.tensors import Response, Tensor
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ OUTPUTS = ("logits", LABEL, "probabilities")
 # What clients of other servers call a model's only input, and its prediction.
 ANY_INPUT, PREDICTION = "input-0", "output-0"
 ABSTAINED = -1
+_WORSE: tuple[Outcome, ...] = ("pass", "flag", "abstain")
 
 
 class Sink(Protocol):
@@ -55,35 +61,16 @@ class Sink(Protocol):
         """
 
 
-@dataclass
-class _Round:
-    """One request's models, each run at most once."""
-
-    x: NDArray[np.float32]
-    failed: Callable[[str], None]
-    _logits: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
-
-    def logits(self, model: Served | None) -> NDArray[np.float32] | None:
-        """The model's logits; None if there is no model or it failed."""
-        if model is None:
-            return None
-        if model.digest not in self._logits:
-            try:
-                self._logits[model.digest] = model.logits(self.x)
-            except HauberkError as error:
-                self.failed(str(error))
-                self._logits[model.digest] = None
-        return self._logits[model.digest]
-
-
 @dataclass(frozen=True, kw_only=True)
 class DataPlane:
     """Answers requests by the lineup in force and tells the tap about each row.
 
     A row whose p-value over clean traffic and benign shifts is at most ``flag_p`` is flagged. In
     ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
-    does for all rows if nothing can screen them. ``key`` makes the choice of the canary's
-    requests unforeseeable to clients, who choose the ids. The suspicion itself never leaves.
+    does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of
+    flagged rows are kept for review, and those of a share ``keep_random`` of the other requests.
+    ``key`` makes the choice of these, and of the canary's, unforeseeable to clients, who choose
+    the ids. The suspicion itself never leaves.
     """
 
     name: str
@@ -93,7 +80,11 @@ class DataPlane:
     flag_p: float = 0.05
     key: bytes = b""
     consent: str = ""
+    keep_random: float = 0.02
     clean: Cleaner = as_it_came
+    blunt: Blunt = field(default_factory=Blunt)
+    pace: Pace = field(default_factory=Pace)
+    afterwards: Afterwards = field(default_factory=Afterwards)
     clock: Callable[[], float] = time.time
 
     def server(self) -> dict[str, Any]:
@@ -171,50 +162,70 @@ class DataPlane:
         x = _check(request, lineup)
         visit.rows(len(x))
         x = self.clean(x, lineup.primary.schema.bounds)
-        name = request.id or uuid4().hex
-        round_ = _Round(x, self.failed)
+        name = request.id or token_hex(16)
+        round_ = Round(x, self.failed)
         route, answerer, logits, refusals = self._answer(lineup, round_, name)
-        suspicion = self._screen(lineup, round_)
-        twin = round_.logits(lineup.fit(lineup.twin))
+        answered = Answered(lineup, round_, visit, name, route, answerer.digest, logits)
+        must = lineup.routing.mode == "abstain"
+        how = "inline" if lineup.screen is None else self.pace.choose(must=must)
+        later = how == "after" and self.afterwards.put(
+            partial(self._screen_after, answered, refusals, time.perf_counter() - started)
+        )
+        screened = self._screened(answered) if how == "inline" else Screened()
+        outcomes = self._outcomes(lineup, screened.suspicion, len(x))
+        if not later:
+            latency = time.perf_counter() - started
+            self._tell(answered, refusals, screened, outcomes, latency)
 
-        outcomes = self._outcomes(lineup, suspicion, len(x))
-        labels = logits.argmax(1).astype(np.int64)
-        records = [
-            Record(
-                id=name if len(x) == 1 else f"{name}/{row}",
-                seq=0,
-                at=self.clock(),
-                principal=visit.principal.name,
-                policy=visit.policy,
-                digest=answerer.digest,
-                route=route,
-                outcome=outcomes[row],
-                label=int(labels[row]),
-                twin_label=None if twin is None else int(twin[row].argmax()),
-                score=None if suspicion is None else float(suspicion.score[row]),
-                p_value=None if suspicion is None else float(suspicion.p[row]),
-                p_benign=None if suspicion is None else float(suspicion.p_benign[row]),
-                latency_ms=(time.perf_counter() - started) * 1e3,
-            )
-            for row in range(len(x))
-        ]
-        flagged = {row: x[row].copy() for row, how in enumerate(outcomes) if how != "pass"}
-        told = {len(refusals) + row: x_ for row, x_ in flagged.items()}
-        self.tell([*refusals, *records], told, x)
-
-        abstained = np.array([how == "abstain" for how in outcomes])
-        worst = max(outcomes, key=("pass", "flag", "abstain").index)
+        labels = answered.labels
+        abstained = "abstain" in outcomes
+        if abstained:
+            labels = np.where([how == "abstain" for how in outcomes], ABSTAINED, labels)
         return Response(
             model=self.name,
             version=short(answerer.digest),
             id=name,
-            outputs=_outputs(request, logits, np.where(abstained, ABSTAINED, labels)),
+            outputs=_outputs(request, logits, labels, self.blunt, abstained=abstained),
             parameters={
-                "hauberk_outcome": worst,
+                "hauberk_outcome": max(outcomes, key=_WORSE.index),
                 "hauberk_digest": answerer.digest,
                 "hauberk_route": route,
             },
         )
+
+    def _screened(self, answered: Answered) -> Screened:
+        """How suspect the rows are, and the twin's logits; the pace learns how long it took."""
+        begun = time.perf_counter()
+        lineup, round_ = answered.lineup, answered.round
+        suspicion = self._screen(lineup, round_)
+        twin = round_.logits(lineup.fit(lineup.twin))
+        if lineup.screen is not None:
+            self.pace.took(time.perf_counter() - begun)
+        return Screened(suspicion, twin)
+
+    def _screen_after(self, answered: Answered, refusals: Sequence[Record], latency: float) -> None:
+        """Screen what was answered; what is suspect is flagged, though its sender was not told."""
+        screened = self._screened(answered)
+        outcomes = self._outcomes(answered.lineup, screened.suspicion, len(answered.round.x))
+        self._tell(answered, refusals, screened, outcomes, latency)
+
+    def _tell(
+        self,
+        answered: Answered,
+        refusals: Sequence[Record],
+        screened: Screened,
+        outcomes: Sequence[Outcome],
+        latency: float,
+    ) -> None:
+        x = answered.round.x
+        records = answered.records(screened, outcomes, at=self.clock(), latency_ms=latency * 1e3)
+        drawn = _share(self.key, f"{answered.name}/review") < self.keep_random
+        flagged = {
+            len(refusals) + row: x[row].copy()
+            for row, how in enumerate(outcomes)
+            if drawn or how != "pass"
+        }
+        self.tell([*refusals, *records], flagged, x)
 
     def _lineup(self, model: str, version: str | None) -> Lineup:
         if model != self.name:
@@ -227,7 +238,7 @@ class DataPlane:
         return lineup
 
     def _answer(
-        self, lineup: Lineup, round_: _Round, name: str
+        self, lineup: Lineup, round_: Round, name: str
     ) -> tuple[Route, Served, NDArray[np.float32], list[Record]]:
         """Who answers, and the logits; a canary that fails is stood in for, and recorded."""
         refusals: list[Record] = []
@@ -253,9 +264,11 @@ class DataPlane:
                 )
             )
         self.tell(refusals, {})
+        if round_.trouble is not None:
+            raise fault_of(round_.trouble)
         raise Fault("the model failed on this input")
 
-    def _screen(self, lineup: Lineup, round_: _Round) -> Suspicion | None:
+    def _screen(self, lineup: Lineup, round_: Round) -> Suspicion | None:
         if lineup.screen is None:
             return None
         primary = round_.logits(lineup.fit(lineup.primary))
@@ -263,7 +276,7 @@ class DataPlane:
         if primary is None or twin is None:
             return None
         try:
-            return lineup.screen.suspicion(primary, twin)
+            return lineup.screen.suspicion(primary, twin, round_.x, lineup.primary.logits)
         except HauberkError as error:
             self.failed(str(error))
             return None
@@ -291,22 +304,22 @@ def _check(request: Request, lineup: Lineup) -> NDArray[np.float32]:
 
 
 def _outputs(
-    request: Request, logits: NDArray[np.float32], labels: NDArray[np.int64]
+    request: Request,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    blunt: Blunt,
+    *,
+    abstained: bool,
 ) -> tuple[Tensor, ...]:
     """What was asked for; the label alone where the gateway abstains on a row."""
     names = [wanted.name for wanted in request.wanted] or ["logits"]
-    if (labels == ABSTAINED).any():
+    if abstained:
         names = [name for name in names if name in {LABEL, PREDICTION}] or [LABEL]
-    made: dict[str, NDArray[Any]] = {"logits": logits, LABEL: labels, PREDICTION: labels}
-    if "probabilities" in names:
-        made["probabilities"] = _softmax(logits)
-    return tuple(Tensor(name, made[name]) for name in names)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    raised = np.exp(logits - logits.max(1, keepdims=True))
-    out: NDArray[np.float32] = raised / raised.sum(1, keepdims=True)
-    return out
+    made: dict[str, Callable[[], NDArray[Any]]] = {
+        "logits": lambda: blunt.logits(logits),
+        "probabilities": lambda: blunt.probabilities(logits),
+    }
+    return tuple(Tensor(name, made[name]() if name in made else labels) for name in names)
 
 
 def _share(key: bytes, name: str) -> float:

@@ -13,16 +13,21 @@
     ├── TooLarge          413   more bytes than the limit
     ├── WrongType         415   a content type or encoding that is not read
     ├── TooMany           429   over a quota; try again later
-    └── NotNow            503   not ready, draining or full; try again
+    ├── NotNow            503   not ready, draining or full; try again
+    ├── Unreadable        502   the upstream's answer cannot be read
+    └── UpstreamSlow      504   the upstream did not answer in time
 """
 
 from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hauberk.core.errors import HauberkError
+
+if TYPE_CHECKING:
+    from hauberk.adapters.upstream.trouble import Trouble
 
 
 class Fault(HauberkError):
@@ -130,3 +135,28 @@ class NotNow(Fault):
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"retry-after", b"1"),)
+
+
+class Unreadable(Fault):
+    """The upstream answered what cannot be read."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class UpstreamSlow(NotNow):
+    """The upstream did not answer in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+def fault_of(trouble: Trouble) -> Fault:
+    """What a client is told of an upstream's trouble; the details are the operator's."""
+    match trouble.kind:
+        case "refused":
+            return BadRequest("the upstream refuses the input")
+        case "slow":
+            return UpstreamSlow("the upstream did not answer in time")
+        case "garbage":
+            return Unreadable("the upstream's answer cannot be read")
+        case _:
+            return NotNow("the upstream does not answer")

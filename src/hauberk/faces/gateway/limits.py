@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hauberk.core.spec import ServeSpec
+    from hauberk.core.spec import Spec
 
 MAX_TENSORS = 16
+_TOGETHER = 16
 MAX_RANK = 8
 MAX_ID = 128
 
@@ -33,9 +34,21 @@ class Limits:
     threads: int = max(1, min(4, os.cpu_count() or 1))
     queue: int = 128
     connections: int = 1024
-    inline_bytes: int = 16 * 2**10
+    inline_bytes: int = 2**20
 
     @classmethod
-    def of(cls, spec: ServeSpec) -> Limits:
-        """The limits that a spec sets; the rest by default."""
-        return cls(body_bytes=spec.max_body_bytes, rows=spec.max_rows)
+    def of(cls, spec: Spec) -> Limits:
+        """The limits that a spec sets; the rest by default.
+
+        A thread that asks an upstream, or waits to be run with others, does not work: there are
+        more of those.
+        """
+        serve, own = spec.serve, cls()
+        many = spec.upstream.connections if spec.upstream.url else 0
+        if serve.batch_rows > 1:
+            many = max(many, _TOGETHER)
+        return cls(
+            body_bytes=serve.max_body_bytes,
+            rows=serve.max_rows,
+            threads=serve.threads or many or own.threads,
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 
 from hauberk.core.digest import short
 
@@ -72,11 +72,33 @@ class Meters:
             "hauberk_seal_dropped", "Requests that the sealed log misses.", registry=own
         )
         self._children: dict[tuple[int, str], Counter] = {}
+        self._rows: dict[tuple[str, str], Counter] = {}
         self.dropped = Counter(
             "hauberk_tap_dropped", "Records that the monitors miss.", registry=own
         )
         self.queued = Gauge("hauberk_tap_queued", "Records waiting to be written.", registry=own)
         self.ready = Gauge("hauberk_ready", "1 while requests are answered.", registry=own)
+        self._screened = {
+            how: counter.labels(how)
+            for counter in [
+                Counter(
+                    "hauberk_screened",
+                    "Requests by how they were screened: inline, after the answer, or not.",
+                    ("how",),
+                    registry=own,
+                )
+            ]
+            for how in ("inline", "after", "sampled-out")
+        }
+        self.unscreened = Counter(
+            "hauberk_screen_dropped", "Answered requests that nobody screened.", registry=own
+        )
+        self.upstream = Enum(
+            "hauberk_upstream_circuit",
+            "The state of the upstream's circuit.",
+            states=["closed", "half-open", "open"],
+            registry=own,
+        )
         self.served = Gauge(
             "hauberk_served",
             "1 for each model in memory, 0 if it is withheld.",
@@ -94,11 +116,19 @@ class Meters:
         self.seconds.observe(seconds)
         self.count.add(seconds, good=code < HTTPStatus.BAD_REQUEST)
 
+    def screened(self, how: str) -> None:
+        """Count a request by how it is screened."""
+        self._screened[how].inc()
+
     def told(self, records: Sequence[Record]) -> None:
         """Count the rows of one request."""
         self.count.rows += len(records)
         for record in records:
-            self.rows.labels(record.outcome, record.route).inc()
+            key = (record.outcome, record.route)
+            child = self._rows.get(key)
+            if child is None:
+                child = self._rows[key] = self.rows.labels(*key)
+            child.inc()
             if record.p_benign is not None:
                 self.suspicion.observe(record.p_benign)
 

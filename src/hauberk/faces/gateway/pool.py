@@ -62,6 +62,7 @@ class Pool:
         self._lineup: Lineup | None = None
         self._lock = threading.Lock()
         self._silent: dict[str, int] = {}
+        self.may_return = False  # what could not be served did not answer; it may do so later
         self._reason = "no routing yet"
 
     @property
@@ -84,12 +85,20 @@ class Pool:
 
         What cannot be verified is not served: the pool stays empty and :attr:`obstacle` says why.
         """
+        self.may_return = False
         try:
             data = read_file(self._file, limit=_MAX_FILE)
             if data is not None:
                 self._swap(read_routing(data, where=self._file.name))
         except HauberkError as error:
-            self._reason = str(error)
+            self._miss(error)
+
+    def begin(self, routing: Routing) -> None:
+        """Put a first routing into force; as :meth:`restore`, it stays empty if that fails."""
+        try:
+            self._swap(routing, keep=True)
+        except HauberkError as error:
+            self._miss(error)
 
     def arrange(self, routing: Routing) -> Lineup:
         """Load, warm up, write down and put into force; the same routing again changes nothing.
@@ -106,6 +115,7 @@ class Pool:
         """Serve nothing until :meth:`restore` or :meth:`arrange`; the routing stays written."""
         with self._lock:
             self._lineup, self._reason = None, "unloaded by an operator"
+            self.may_return = False
 
     def recheck(self) -> dict[str, str]:
         """Verify again what is in force; returns what is withheld, by digest, with the reason.
@@ -174,6 +184,9 @@ class Pool:
         self._silent.pop(digest, None)
         return ""
 
+    def _miss(self, error: HauberkError) -> None:
+        self._reason, self.may_return = str(error), isinstance(error, NotNow)
+
     def _put(self, lineup: Lineup) -> None:
-        self._lineup = lineup
+        self._lineup, self.may_return = lineup, False
         self._changed(lineup)

@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hauberk.adapters.upstream.wire import put
 from hauberk.core.errors import ConfigError, EnvironmentFault
 from hauberk.faces.gateway import codec_grpc, codec_grpc_models, extensions, repository
 from hauberk.faces.gateway.faults import Fault, Forbidden, NotNow, Unauthenticated
 from hauberk.faces.gateway.sealing import Fact
-from hauberk.faces.gateway.wire import put
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +34,8 @@ _CODES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RESOURCE_EXHAUSTED",
     HTTPStatus.TOO_MANY_REQUESTS: "RESOURCE_EXHAUSTED",
     HTTPStatus.SERVICE_UNAVAILABLE: "UNAVAILABLE",
+    HTTPStatus.BAD_GATEWAY: "UNAVAILABLE",
+    HTTPStatus.GATEWAY_TIMEOUT: "DEADLINE_EXCEEDED",
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from hauberk.adapters.upstream.trouble import Trouble
 from hauberk.core.digest import digest_bytes, short
 from hauberk.core.errors import HauberkError, ModelFormatError, Untrusted
 from hauberk.guard.schema import Schema
@@ -76,6 +77,8 @@ class Served:
         middle = (bounds.low + bounds.high) / 2
         try:
             model.logits(np.full((1, *schema.shape), middle, dtype=np.float32))
+        except Trouble:
+            raise
         except HauberkError as error:
             raise ModelFormatError(
                 f"fails on its first row: {error}", where=short(digest)
@@ -90,10 +93,13 @@ class Served:
         """Finite logits ``(batch, classes)`` of rows that passed the schema.
 
         Raises:
+            Trouble: if the server that runs it does not answer.
             HauberkError: if the model fails, or answers another shape, NaN or an infinity.
         """
         try:
             out = self.run(x)
+        except Trouble:
+            raise
         except Exception as error:  # a runtime raises types of its own
             raise HauberkError(
                 f"failed: {type(error).__name__}", where=short(self.digest)

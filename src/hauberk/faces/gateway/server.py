@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from hauberk.adapters.local.home import Home
+from hauberk.adapters.local.records import RecordLog
 from hauberk.faces.gateway.compose import compose, local_world
+from hauberk.faces.gateway.follow import Follower, replica_folder
 from hauberk.faces.gateway.identity import Clients
 from hauberk.faces.gateway.listen import alone, announce, listen, reachable, retract
 from hauberk.faces.gateway.logs import Relay
@@ -30,10 +33,15 @@ if TYPE_CHECKING:
 
 _RECHECK_SECONDS = 2.0
 _KEEP_ALIVE_SECONDS = 75
+_SWITCH_SECONDS = 2e-4
 
 
-def serve(spec: Spec, *, state: Path) -> None:
+def serve(spec: Spec, *, state: Path, replica: str = "", digest: str = "") -> None:
     """Serve from a state directory until SIGTERM or Ctrl-C, then drain.
+
+    With a ``replica``'s name it is one of several gateways of the service: it follows the routing
+    ordered for all of them, and what it writes goes to a folder of its own. ``digest`` is the
+    model that its revision was made for, where the cluster splits the traffic between revisions.
 
     Beside ``spec.serve.clients`` the directory's own operator is known, by ``operator.token``.
     What the last routing names is verified anew; if it may not be served, or there is none, the
@@ -41,19 +49,31 @@ def serve(spec: Spec, *, state: Path) -> None:
     listens and writes ``gateway.json``.
 
     Raises:
-        ConfigError: if no service was set up there, or the clients contradict each other.
+        ConfigError: if no service was set up there and there is no upstream, or the clients
+            contradict each other.
         EnvironmentFault: if the port is in use, or another gateway serves from there.
     """
-    home = Home(state)
+    bare = Home.create(state) if spec.upstream.url else Home(state)
+    home = bare.placed(spec.state)
     clients = Clients((*spec.serve.clients, home.operator))
-    with alone(state), listen(spec.serve.host, spec.serve.port) as sock:
+    own = replica_folder(state, replica) if replica else state
+    records = RecordLog(own / "records") if replica else home.records
+    follower = Follower(orders=state / "routing.json", digest=digest) if replica else None
+    with alone(own), listen(spec.serve.host, spec.serve.port) as sock:
         gateway = compose(
-            spec, state=state, world=local_world(home), clients=clients, records=home.records
+            spec, state=own, world=local_world(home), clients=clients, records=records
         )
-        run(gateway, spec, sock=sock, state=state)
+        run(gateway, spec, sock=sock, state=own, follower=follower)
 
 
-def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> None:
+def run(
+    gateway: Gateway,
+    spec: Spec,
+    *,
+    sock: socket.socket,
+    state: Path,
+    follower: Follower | None = None,
+) -> None:
     """Serve a composed gateway on a listening socket until it is told to stop, then drain.
 
     Waits at most ``spec.serve.drain_seconds`` for requests in flight, and writes what the tap
@@ -67,17 +87,33 @@ def run(gateway: Gateway, spec: Spec, *, sock: socket.socket, state: Path) -> No
     if gateway.sealing is not None:
         gateway.sealing.start()
     gateway.tap.start()
+    before = _quick()
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(_Server(config, gateway, spec, state), sock))
+            runner.run(_serve(_Server(config, gateway, spec, state), sock, follower))
     finally:
+        sys.setswitchinterval(before)
         retract(state)
         gateway.workers.close()
+        gateway.app.plane.afterwards.close(spec.serve.drain_seconds)
         gateway.tap.close(spec.serve.drain_seconds)
         if gateway.sealing is not None:
             gateway.sealing.close(spec.serve.drain_seconds)
         gateway.log.write("stopped", last_seq=gateway.tap.last_seq)
         logger.removeHandler(relay)
+
+
+def _quick() -> float:
+    """Keep the interpreter from holding up requests; returns how long a thread ran at a time.
+
+    A thread that writes records could keep the event loop waiting for 5 ms. What is loaded by now
+    stays for good, so the collector need not look at it again and again.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    return before
 
 
 def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
@@ -154,12 +190,14 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-async def _serve(server: _Server, sock: socket.socket) -> None:
+async def _serve(server: _Server, sock: socket.socket, follower: Follower | None) -> None:
     gateway = server._gateway  # noqa: SLF001 - of this file
-    await asyncio.to_thread(gateway.pool.restore)
+    await asyncio.to_thread(gateway.restore)
+    if follower:
+        await asyncio.to_thread(follower.step, gateway.pool, gateway.log)
     if gateway.pool.obstacle:
         gateway.log.write("not ready", why=gateway.pool.obstacle)
-    watch = asyncio.create_task(_watch(gateway))
+    watch = asyncio.gather(_watch(gateway), *([follower.run(gateway)] if follower else []))
     rpc = await _rpc(server)
     try:
         await server.serve(sockets=[sock])
@@ -190,6 +228,8 @@ async def _watch(gateway: Gateway) -> None:
     before: dict[str, str] = {}
     while True:
         await asyncio.sleep(_RECHECK_SECONDS)
+        if gateway.pool.lineup is None and gateway.pool.may_return:
+            await asyncio.to_thread(gateway.restore)
         withheld = await asyncio.to_thread(gateway.pool.recheck)
         if withheld != before:
             gateway.log.write("withheld", why="; ".join(withheld.values()) or "nothing")

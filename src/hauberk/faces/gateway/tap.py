@@ -28,7 +28,7 @@ _BATCH = 2048
 _GATHER = 0.01  # seconds between a record's arrival and its writing: one write for many records
 _PENDING_INPUTS = 256
 _HELD_BYTES = 64 * 2**20
-_AT_ONCE = 64
+_AT_ONCE, _AT_ONCE_BYTES = 64, 2**21  # beyond what a cache holds, many at once are slower
 
 
 class RecordSink(Protocol):
@@ -207,7 +207,7 @@ def _complete(batch: list[_Waiting]) -> list[Record]:
             done.append(one.record)
             continue
         run.append(one)
-        if len(run) >= _AT_ONCE:
+        if len(run) >= min(_AT_ONCE, max(1, _AT_ONCE_BYTES // one.row.nbytes)):
             flush()
     flush()
     return done

@@ -50,7 +50,7 @@ class Verbs:
     storage: Storage
     resources: list[Resource] = field(default_factory=lambda: list(BUILTIN))
     pruned: list[str] = field(default_factory=list)
-    _validators: dict[int, Validator] = field(default_factory=dict)
+    _validators: dict[tuple[str, ...], Validator] = field(default_factory=dict)
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """The resource of a path."""
@@ -262,8 +262,10 @@ class Verbs:
         if lost and target.strict:
             raise bad(f"strict decoding error: unknown field {lost[0]!r}")
         tree = filled(tree, resource.schema)
-        validator = self._validators.setdefault(id(resource), Validator(resource.schema))
-        if why := validator.complaint(tree):
+        place = (resource.group, resource.version, resource.plural)
+        if place not in self._validators:
+            self._validators[place] = Validator(resource.schema)
+        if why := self._validators[place].complaint(tree):
             raise invalid(resource.kind, name, why)
         return tree
 
@@ -296,6 +298,7 @@ class Verbs:
 
     def _define(self, group: str, plural: str, resources: Iterable[Resource]) -> None:
         self.resources = [r for r in self.resources if (r.group, r.plural) != (group, plural)]
+        self._validators.clear()
         self.resources += resources
 
 

@@ -14,22 +14,6 @@ GENESIS = "sha256:" + "0" * 64
 MAX_BODY = 1 << 20
 MAX_TEXT = 4096
 COLUMNS = "number, at, kind, subject, body, previous, digest"
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS ledger (
-    number INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
-    body TEXT NOT NULL, previous TEXT NOT NULL, digest TEXT NOT NULL, once TEXT UNIQUE
-) STRICT;
-CREATE INDEX IF NOT EXISTS ledger_subject ON ledger (subject, kind);
-CREATE TABLE IF NOT EXISTS tree (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
-CREATE TRIGGER IF NOT EXISTS ledger_no_update BEFORE UPDATE ON ledger
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS ledger_no_delete BEFORE DELETE ON ledger
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS tree_no_update BEFORE UPDATE ON tree
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS tree_no_delete BEFORE DELETE ON tree
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
 Row = tuple[int, float, str, str, str, str, str]
 if TYPE_CHECKING:
     quoted = cast("Any", encode_basestring)
@@ -112,6 +96,8 @@ def body_text(kind: str, subject: str, body: dict[str, Any], key: str) -> str:
         # Twice, since the first pass may turn keys into text and so change their order.
         text = canonical_json(json.loads(canonical_json(body)))
         subject.encode(), key.encode()
+        if "\0" in subject + key:
+            raise ValueError("a zero character")
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"not plain JSON: {error}", where=f"ledger: {short(subject)}") from None
     if len(text) > MAX_BODY:

@@ -1,4 +1,4 @@
-"""Protocol buffers on the wire: fields in and out, no more than the gateway's messages need.
+"""Protocol buffers on the wire: fields in and out, no more than inference messages need.
 
 Written against the encoding guide of protobuf: a tag is ``number << 3 | kind``; a field that is
 given twice takes its last value, an unknown one is passed over. Bytes are not copied.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hauberk.faces.gateway.faults import BadRequest
+from hauberk.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,13 +22,13 @@ def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
     """Numbers and values of a message's fields in order; fixed ones as their bytes.
 
     Raises:
-        BadRequest: if the bytes are no message.
+        DataError: if the bytes are no message.
     """
     at, end, count = 0, len(data), 0
     while at < end:
         count += 1
         if count > _MOST_FIELDS:
-            raise BadRequest("the message has too many fields")
+            raise DataError("the message has too many fields")
         tag, at = varint(data, at)
         number, kind = tag >> 3, tag & 7
         if number == 0:
@@ -83,7 +83,7 @@ def text(value: Value, *, most: int = 256) -> str:
     """A string of at most ``most`` bytes.
 
     Raises:
-        BadRequest: if it is longer, or not UTF-8.
+        DataError: if it is longer, or not UTF-8.
     """
     if isinstance(value, int) or len(value) > most:
         raise _broken()
@@ -129,5 +129,5 @@ def packed(values: Iterable[int]) -> bytes:
     return b"".join(map(number_of, values))
 
 
-def _broken() -> BadRequest:
-    return BadRequest("not a message of the protocol")
+def _broken() -> DataError:
+    return DataError("not a message of the protocol")

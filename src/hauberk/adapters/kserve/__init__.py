@@ -1,0 +1,1 @@
+"""KServe: the gateway within an ``InferenceService``, and its share of the traffic."""

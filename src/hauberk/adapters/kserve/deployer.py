@@ -1,0 +1,137 @@
+"""Routings put into force for the gateways of an ``InferenceService``, and declared in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hauberk.adapters.kserve.component import Shape, displaced
+from hauberk.adapters.kserve.replicas import behind
+from hauberk.adapters.kubernetes.kinds import LABEL, POD, SERVICE, SHIELD
+from hauberk.adapters.local.files import read_file, write_file
+from hauberk.core.errors import ConfigError, DataError, EnvironmentFault
+from hauberk.core.ports import Routing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hauberk.adapters.kubernetes.cluster import Cluster
+    from hauberk.adapters.local.trust import Trust
+
+ORIGINAL = "hauberk.dev/original"
+"""On a ``ModelShield``: the component that the gateway replaced, as JSON."""
+_MAX_ROUTING = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class KServeDeployer:
+    """A :class:`hauberk.core.ports.Deployer` for the gateways of one ``ModelShield``.
+
+    The order of the day is ``routing.json`` in the service's state directory, which every gateway
+    follows: so containment needs neither the API server nor a new pod. Then the
+    ``InferenceService`` is brought to say the same.
+    """
+
+    shape: Shape
+    home: Path
+    trust: Trust
+    cluster: Cluster
+
+    def route(self, routing: Routing) -> None:
+        """Order, declare, and see that every gateway has taken it.
+
+        Raises:
+            Untrusted: if a digest may not be served.
+            EnvironmentFault: if the API server does not answer, or a gateway is still behind.
+        """
+        for digest in filter(None, (routing.primary, routing.twin, routing.canary)):
+            self.trust.verified(digest)
+        self._order(routing)
+        self.declare(routing)
+        pods = self.cluster.list(POD, labels={LABEL: self.shape.shield})
+        if late := behind(self.home, pods, routing):
+            raise EnvironmentFault(
+                f"{len(late)} of its gateways have not taken the routing yet",
+                where=late[0],
+                hint="they follow within a second; a pod that hangs must be deleted",
+            )
+
+    def routing(self) -> Routing | None:
+        data = read_file(self.home / "routing.json", limit=_MAX_ROUTING)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=Routing)
+        except (msgspec.DecodeError, RecursionError):
+            raise DataError("not a routing", where=str(self.home / "routing.json")) from None
+
+    def service(self) -> dict[str, Any]:
+        """The one ``InferenceService`` that bears the shield's name in its label.
+
+        Raises:
+            ConfigError: if there is none, or more than one.
+        """
+        found = self.cluster.list(SERVICE, labels={LABEL: self.shape.shield})
+        found = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+        if len(found) != 1:
+            raise ConfigError(
+                f"{len(found)} InferenceServices are labelled {LABEL}={self.shape.shield}",
+                where=f"ModelShield {self.shape.shield}",
+                hint="label exactly one",
+            )
+        return found[0]
+
+    def declare(self, routing: Routing) -> dict[str, Any]:
+        """Bring the ``InferenceService`` to a routing; one that says so already is left alone."""
+        service = self.service()
+        meta, part = service["metadata"], self.shape.cluster.inject
+        self._displace(service, part)
+        return self.cluster.apply(
+            SERVICE, {"metadata": {"name": meta["name"]}, "spec": self.shape.spec(routing)}
+        )
+
+    def restore(self) -> None:
+        """Give the ``InferenceService`` back what the gateway replaced, and give up our fields."""
+        try:
+            service = self.service()
+        except ConfigError:
+            return
+        name, part = service["metadata"]["name"], self.shape.cluster.inject
+        original = self._original()
+        ours = self.shape.component("-", named=True).keys() | {"canaryTrafficPercent"}
+        back = dict.fromkeys(ours) | original
+        change: dict[str, Any] = {part: back if original or part == "predictor" else None}
+        self.cluster.merge(SERVICE, name, {"spec": change | {"canary": None}})
+        self.cluster.apply(SERVICE, {"metadata": {"name": name}})
+
+    def _order(self, routing: Routing) -> None:
+        if self.routing() != routing:
+            write_file(self.home / "routing.json", msgspec.json.encode(routing))
+
+    def _displace(self, service: dict[str, Any], part: str) -> None:
+        """Keep what the gateway replaces, then take it out; what was kept first stays kept."""
+        owners = service["metadata"].get("managedFields") or ()
+        fresh = not any(one.get("manager") == "hauberk" for one in owners)
+        standing = displaced(service["spec"], part)
+        if not (fresh or standing):
+            return
+        component = service["spec"].get(part) or {}
+        original = component if fresh else {**self._original(), **standing}
+        note = msgspec.json.encode(original).decode()
+        self.cluster.merge(
+            SHIELD, self.shape.shield, {"metadata": {"annotations": {ORIGINAL: note}}}
+        )
+        if standing:
+            gone = dict.fromkeys(standing)
+            self.cluster.merge(SERVICE, service["metadata"]["name"], {"spec": {part: gone}})
+
+    def _original(self) -> dict[str, Any]:
+        shield = self.cluster.get(SHIELD, self.shape.shield)
+        text = ((shield or {}).get("metadata", {}).get("annotations") or {}).get(ORIGINAL)
+        try:
+            found = msgspec.json.decode(text) if text else {}
+        except msgspec.DecodeError:
+            found = {}
+        return found if isinstance(found, dict) else {}

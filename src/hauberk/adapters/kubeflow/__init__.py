@@ -1,0 +1,1 @@
+"""Kubeflow Trainer: the loop's jobs as objects of a cluster."""

@@ -1,0 +1,1 @@
+"""Kubernetes: objects as plain trees, a leader's lease, events that people read."""

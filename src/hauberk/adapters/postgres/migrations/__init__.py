@@ -1,0 +1,1 @@
+"""The tables' history, as Alembic keeps it; revision by revision, each in one transaction."""

@@ -1,0 +1,1 @@
+"""Ledger and journal in tables, whatever the database: SQLite or PostgreSQL."""

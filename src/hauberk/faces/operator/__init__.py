@@ -1,0 +1,1 @@
+"""The operator: ``ModelShield`` objects, each driven by the closed loop."""

@@ -1,0 +1,180 @@
+"""FaultMonitor: what breaks without an attacker: dead sensors, wrong scaling, failing machines."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.core.errors import DataError, UserError
+from hauberk.core.evidence import Evidence, Verdict
+from hauberk.core.interval import wilson
+from hauberk.core.rule import RULES
+from hauberk.guard.features import NAMES
+from hauberk.monitor.fold import State, read_counts, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hauberk.core.record import Record
+    from hauberk.guard.calibration import Calibration
+
+SIGNS: Mapping[str, tuple[str, str]] = {
+    "frozen": ("HB-D009", "the same input comes again and again: a stuck sensor, or retries"),
+    "blank": ("HB-D009", "inputs hold next to nothing: a covered or broken sensor"),
+    "scale": ("HB-D009", "values are on another scale than calibrated: a preprocessing fault"),
+    "refused": ("HB-D010", "the served model fails on what it is given: look at the machine"),
+    "slow": ("HB-D010", "answers take far longer than they did: look at the machine"),
+}
+"""Sign → its rule, and what it says in words."""
+
+_FLAT, _SCALES = 0.1, 20.0
+_LEARN = 100
+_SLOW = 8.0
+_CONTRAST, _BRIGHTEST = NAMES.index("contrast"), NAMES.index("brightest")
+
+
+@dataclass(kw_only=True, eq=False)
+class FaultMonitor:
+    """Share of the last ``window`` requests that show each of ``SIGNS``, against ``share``.
+
+    Evidence HB-D009 (bad input) or HB-D010 (infrastructure), once for each sign until
+    :meth:`reset`, where the lower end of the share's 99.9 % interval is above ``share``. ``frozen``
+    compares with the input before, whoever sent it. ``blank`` is a contrast below a tenth of the
+    lowest calibrated one, ``scale`` a brightest value 20 times off. ``slow`` is 8 times the median
+    latency of the first 100 answers. Plain counts: a fault is no adversary.
+
+    Raises:
+        UserError: if a setting is out of range.
+    """
+
+    calibration: Calibration
+    window: int = 200
+    share: float = 0.2
+    _last: int = field(init=False, default=-1, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.window < 20 or not 0.0 < self.share < 1.0:
+            raise UserError("window must be at least 20 and share within (0, 1)")
+        low, high = self.calibration.feature_low, self.calibration.feature_high
+        self._flat = _FLAT * float(low[_CONTRAST].min())
+        # The largest calibrated brightest value, away from the darkest.
+        self._brightest = float(high[_BRIGHTEST].max())
+        self._dimmest = float(low[_BRIGHTEST].min())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was told of; the place in the stream and the usual latency are kept."""
+        self._counts = {"seen": 0}
+        self._told: list[str] = []
+        self._recent: deque[int] = deque(maxlen=self.window)
+        self._sums = [0] * len(SIGNS)
+        self._before: tuple[float, ...] = ()
+        self._first: list[float] = getattr(self, "_first", [])
+
+    def update(self, record: Record, /) -> Evidence | None:
+        """Look at one record; a record whose ``seq`` is not new changes nothing."""
+        if record.seq <= self._last:
+            return None
+        self._last = record.seq
+        self._counts["seen"] += 1
+        shown = self._signs(record)
+        bits = sum(1 << place for place, sign in enumerate(SIGNS) if sign in shown)
+        if len(self._recent) == self.window:
+            self._add(self._recent[0], -1)
+        self._recent.append(bits)
+        self._add(bits, 1)
+        for place, sign in enumerate(SIGNS):
+            if sign in self._told or not bits >> place & 1:
+                continue
+            low, high = wilson(self._sums[place], len(self._recent), z=3.3)
+            if len(self._recent) >= 20 and low > self.share:
+                self._told.append(sign)
+                return self._say(record, sign, self._sums[place], (low, high))
+        return None
+
+    def _signs(self, record: Record) -> set[str]:
+        if record.outcome == "refuse":
+            return {"refused"}
+        shown = set()
+        if len(self._first) < _LEARN:
+            self._first.append(record.latency_ms)
+        elif record.latency_ms > _SLOW * max(float(np.median(self._first)), 0.1):
+            shown.add("slow")
+        x = record.features
+        if len(x) != len(NAMES):
+            return shown
+        if x == self._before:
+            shown.add("frozen")
+        self._before = x
+        if x[_CONTRAST] < self._flat:
+            shown.add("blank")
+        elif self._off_scale(x[_BRIGHTEST]):
+            shown.add("scale")
+        return shown
+
+    def _off_scale(self, brightest: float) -> bool:
+        top, bottom = abs(self._brightest), abs(self._dimmest)
+        return abs(brightest) > _SCALES * max(top, 1e-9) or abs(brightest) < bottom / _SCALES
+
+    def _add(self, bits: int, step: int) -> None:
+        for place in range(len(SIGNS)):
+            if bits >> place & 1:
+                self._sums[place] += step
+
+    def _say(
+        self, record: Record, sign: str, count: int, interval: tuple[float, float]
+    ) -> Evidence:
+        code, words = SIGNS[sign]
+        rule, n = RULES[code], len(self._recent)
+        return Evidence(
+            rule=rule.code,
+            subject=record.digest,
+            verdict=Verdict.FAIL,
+            severity=rule.severity,
+            value=count / n,
+            limit=self.share,
+            interval=interval,
+            message=f"{words} ({count} of the last {n} requests)",
+            spec={"sign": sign, "n": n, "seq": record.seq, "at": record.at},
+        )
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "last": self._last,
+            "counts": dict(self._counts),
+            "told": list(self._told),
+            "recent": list(self._recent),
+            "before": list(self._before),
+            "first": list(self._first),
+        }
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from a state of a monitor of the same settings.
+
+        Raises:
+            DataError: if the state is malformed; the monitor is then as it was before.
+        """
+        read_state(state, self._restore, "fault monitor")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        last, told, recent = state["last"], state["told"], state["recent"]
+        counts = read_counts(state, self._counts)
+        first, before = state["first"], state["before"]
+        if type(last) is not int or not all(isinstance(v, list) for v in (told, recent, first)):
+            raise DataError("the place in the stream is malformed", where="fault monitor")
+        if not isinstance(before, list) or not set(told) <= set(SIGNS):
+            raise DataError("signs of another monitor", where="fault monitor")
+        if len(recent) > self.window or len(first) > _LEARN:
+            raise DataError("more requests than fit", where="fault monitor")
+        if any(type(bits) is not int or not 0 <= bits < 1 << len(SIGNS) for bits in recent):
+            raise DataError("a sign is malformed", where="fault monitor")
+        read = tuple(float(v) for v in before), [float(v) for v in first]
+        self._last, self._told, self._counts = last, list(told), counts
+        self._before, self._first = read
+        self._recent, self._sums = deque(recent, maxlen=self.window), [0] * len(SIGNS)
+        for bits in recent:
+            self._add(bits, 1)

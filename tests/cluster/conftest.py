@@ -1,0 +1,37 @@
+"""The same tests on the API server of this repository and on a real one.
+
+With ``HAUBERK_TEST_KUBECONFIG`` set they run there, in namespaces of their own.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hauberk.testing.kube.process import ApiServer
+from hauberk.testing.kube.stage import Stage
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer | Path]:
+    if real := os.environ.get("HAUBERK_TEST_KUBECONFIG"):
+        yield Path(real)
+        return
+    with ApiServer.start(tmp_path_factory.mktemp("api")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(api: ApiServer | Path) -> Path:
+    return api if isinstance(api, Path) else api.kubeconfig
+
+
+@pytest.fixture
+def stage(kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    stage = Stage.open(kubeconfig, tmp_path)
+    try:
+        yield stage
+    finally:
+        stage.close()

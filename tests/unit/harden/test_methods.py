@@ -1,0 +1,280 @@
+"""Every way of hardening: that it learns, that it resumes, and what each alone promises."""
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hauberk.adapters.models.architectures import build
+from hauberk.core.data import Dataset
+from hauberk.core.errors import UnknownNameError, UserError
+from hauberk.core.threat import ThreatModel
+from hauberk.harden.adversarial import Adversarial
+from hauberk.harden.average import Average, StochasticWeights
+from hauberk.harden.awp import AWP
+from hauberk.harden.collapse import Collapse
+from hauberk.harden.composition import compose
+from hauberk.harden.cutmix import CutMix
+from hauberk.harden.distil import Distil
+from hauberk.harden.early_stop import EarlyStop
+from hauberk.harden.fast import Fast, NoisyFast
+from hauberk.harden.layout import arranged
+from hauberk.harden.moment import Moment
+from hauberk.harden.run import Run
+from hauberk.harden.selection import Score, accuracy
+from hauberk.harden.training import Objective, Schedule
+from hauberk.harden.training import train as run_training
+
+if TYPE_CHECKING:
+    from hauberk.harden.progress import Progress
+
+THREAT = ThreatModel(eps=0.08)
+METHODS = [
+    "adversarial",
+    "defensive",
+    "fast",
+    "free",
+    "generated",
+    "mart",
+    "n-fgsm",
+    "noise",
+    "robust-distil",
+    "trades",
+]
+JOINED = ["ema,adversarial", "fast,swa", "awp,trades", "early-stop,adversarial,cutmix,distil"]
+
+
+def module(seed: int = 0) -> nn.Module:
+    return build("mlp", {"in_shape": [1, 6, 6], "classes": 2, "widths": [16]}, seed=seed)
+
+
+@pytest.fixture(scope="session")
+def taught(train: Dataset, validation: Dataset) -> nn.Module:
+    """A module that knows the data: some methods learn from it."""
+    made = compose(["clean"], {"epochs": 20, "learning_rate": 1e-2, "batch_size": 16})
+    return made.fit(module(), train, validation, THREAT, seed=0)
+
+
+@pytest.mark.parametrize("names", [*METHODS, *JOINED])
+def test_each_learns_and_resumes_to_the_same_bits(
+    names: str, taught: nn.Module, train: Dataset, validation: Dataset
+) -> None:
+    recipe = compose(names.split(","), {"epochs": 12, "learning_rate": 1e-2, "batch_size": 32})
+    recipe = replace(recipe, clean_drop=0.2)
+    kept: list[bytes] = []
+    whole = recipe.fit(taught, train, validation, THREAT, seed=3, run=Run(checkpoint=kept.append))
+    assert accuracy(whole, validation) > 0.8
+    again = recipe.fit(taught, train, validation, THREAT, seed=3, run=Run(resume=kept[4]))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+
+
+def test_a_composition_has_one_method_and_no_name_twice() -> None:
+    made = compose(["early-stop", "adversarial", "cutmix", "distil"], {"steps": 2, "replays": 9})
+    assert isinstance(made, Adversarial)
+    assert made.steps == 2
+    assert [type(part) for part in made.parts] == [EarlyStop, CutMix, Distil]
+    assert compose(["cutmix"]).name == "clean"
+    with pytest.raises(UserError, match="more than one method: fast, trades"):
+        compose(["fast", "trades"])
+    with pytest.raises(UserError, match="twice"):
+        compose(["ema", "fast", "ema"])
+    with pytest.raises(UnknownNameError):
+        compose(["adversarial", "cutmx"])
+
+
+def trained(data: Dataset, objective: Objective, epochs: int = 6, run: Run | None = None) -> Any:
+    schedule = Schedule(epochs=epochs, batch_size=32, learning_rate=1e-2, measure_every=1)
+    return run_training(module(), data, schedule, objective, seed=0, run=run or Run())
+
+
+def entropy(module: nn.Module, x: Tensor, y: Tensor, _: Moment) -> Tensor:
+    return nn.functional.cross_entropy(module(x), y)
+
+
+def test_a_collapse_is_undone_to_the_last_sound_weights(train: Dataset) -> None:
+    scores = iter([0.3, 0.6, 0.2, 0.5, 0.1, 0.55])
+    levels: list[int] = []
+    at_start: list[Tensor] = []
+    measured: list[Tensor] = []
+    seen: list[Progress] = []
+
+    def perturb(module: nn.Module, x: Tensor, _: Tensor, now: Moment) -> Tensor:
+        if len(levels) <= now.epoch:
+            levels.append(now.level)
+            at_start.append(flat(module))
+        return x
+
+    def measure(module: nn.Module) -> Score:
+        measured.append(flat(module))
+        return Score(clean=1.0, robust=next(scores))
+
+    objective = Objective(loss=entropy, perturb=perturb, measure=measure, collapse=Collapse())
+    best = trained(train, objective, run=Run(progress=seen.append))
+    assert levels == [0, 0, 0, 1, 1, 2]
+    assert [now.undone for now in seen] == [0, 0, 1, 1, 2, 2]
+    assert torch.equal(at_start[3], measured[1])  # 0.2 was undone to where 0.6 was measured
+    assert torch.equal(at_start[5], measured[3])
+    assert torch.equal(flat(best), measured[1])
+
+
+def flat(module: nn.Module) -> Tensor:
+    return torch.cat([one.detach().flatten() for one in module.parameters()])
+
+
+def test_one_step_becomes_two_and_four_after_collapses(train: Dataset) -> None:
+    for method in (Fast(), NoisyFast()):
+        given: Any = type("G", (), {"threat": THREAT, "train": train})
+        once = replace(
+            method.inner(given, steps=1, step_size=0.1), noise=method.noise, clip=method.clip
+        )
+        assert method._at(once, 0) is once
+        assert [method._at(once, level).steps for level in (1, 2, 3)] == [2, 4, 8]
+        assert method._at(once, 1).clip
+        assert method._at(once, 2).step_size == pytest.approx(2.5 * THREAT.eps / 4)
+
+
+def test_training_ends_after_so_many_epochs_without_a_gain(train: Dataset) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.4, 0.4, 0.4, 0.9])
+    seen: list[Progress] = []
+    kept: list[bytes] = []
+    objective = Objective(
+        loss=entropy,
+        measure=lambda _: Score(clean=1.0, robust=next(scores)),
+        early_stop=EarlyStop(patience=2, after=0.3),
+    )
+    run = Run(progress=seen.append, checkpoint=kept.append)
+    first = trained(train, objective, epochs=10, run=run)
+    assert [now.epoch for now in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1].eta == 0
+    again = trained(train, objective, epochs=10, run=Run(resume=kept[-1], progress=seen.append))
+    assert len(seen) == 5, "a run that was over is over"
+    assert torch.equal(flat(first), flat(again))
+
+
+def test_what_is_measured_and_kept_is_the_average(train: Dataset) -> None:
+    for average in (Average(decay=0.9), StochasticWeights(start=0.5)):
+        steps: list[Tensor] = []
+        measured: list[Tensor] = []
+
+        def measure(module: nn.Module, into: list[Tensor] = measured) -> Score:
+            into.append(flat(module))
+            return Score(clean=len(into) / 10)
+
+        def perturb(
+            module: nn.Module, x: Tensor, _: Tensor, __: Moment, into: list[Tensor] = steps
+        ) -> Tensor:
+            into.append(flat(module))  # the weights after the step before
+            return x
+
+        objective = Objective(loss=entropy, perturb=perturb, measure=measure, average=average)
+        best = trained(train, objective)
+        assert torch.equal(flat(best), measured[-1])
+        per_epoch = math.ceil(len(train) / 32)
+        if average.kind == "swa":
+            ends = steps[per_epoch::per_epoch]  # after epochs 1 to 5
+            torch.testing.assert_close(measured[3], ends[3])
+            torch.testing.assert_close(measured[4], (ends[3] + ends[4]) / 2)
+        else:
+            expected = steps[0]
+            for number, after in enumerate(steps[1 : per_epoch + 1], 1):
+                decay = min(0.9, (1 + number) / (10 + number))
+                expected = decay * expected + (1 - decay) * after
+            torch.testing.assert_close(measured[0], expected)
+
+
+def test_weights_are_pressed_uphill_and_given_back() -> None:
+    net = module()
+    x, y = torch.rand(20, 1, 6, 6), torch.randint(0, 2, (20,))
+
+    def loss() -> Tensor:
+        return nn.functional.cross_entropy(net(x), y)
+
+    before, lower = flat(net), loss().item()
+    with AWP(gamma=0.05).pressed(net, loss):
+        assert loss().item() > lower
+        for now, was in zip(net.parameters(), module().parameters(), strict=True):
+            moved = (now - was).norm() / was.norm()
+            assert moved.item() == pytest.approx(0.05 if now.dim() > 1 else 0.0, abs=1e-5)
+    assert torch.equal(flat(net), before)
+
+
+def test_cutmix_mixes_labels_by_the_area_it_takes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.tensor([0] * 8 + [1] * 8)
+    images = y.float().view(-1, 1, 1, 1).expand(-1, 1, 12, 9)
+    rows = y.float().view(-1, 1).expand(-1, 30)
+    shares = set()
+    for x in (images, rows):
+        for _ in range(20):
+            mixed, targets = CutMix(share=1.0).mixed(x, y, 2, generator)
+            torch.testing.assert_close(mixed.flatten(1).mean(1), targets[:, 1])
+            torch.testing.assert_close(targets.sum(1), torch.ones(16))
+            shares |= {round(float(one), 3) for one in targets[:, 1]}
+    assert len(shares) > 20
+    same, targets = CutMix(share=1e-9).mixed(images, y, 2, generator)
+    assert torch.equal(same, images)
+    assert torch.equal(targets.argmax(1), y)
+
+
+def test_the_arrangement_is_the_same_function() -> None:
+    net = build("cnn", {"in_shape": [3, 20, 20], "classes": 4, "widths": [4, 8], "hidden": 8})
+    other = arranged(net, images=True)
+    x = torch.randn(5, 3, 20, 20)
+    kinds = [type(part).__name__ for part in other.get_submodule("layers").children()]
+    assert kinds.index("MaxPool2d") < kinds.index("ReLU")
+    assert list(net.state_dict()) == list(other.state_dict())
+    torch.testing.assert_close(net(x), other(x), rtol=1e-6, atol=1e-6)
+    assert [type(p).__name__ for p in net.get_submodule("layers").children()][1] == "ReLU"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Average(decay=1.0),
+        lambda: Average(kind="mean"),  # type: ignore[arg-type]
+        lambda: AWP(gamma=0.0),
+        lambda: Collapse(share=1.0),
+        lambda: CutMix(share=0.0),
+        lambda: Distil(temperature=0.0),
+        lambda: EarlyStop(patience=0),
+        lambda: compose(["defensive"], {"temperature": -1.0}),
+        lambda: compose(["fast"], {"step": 0.0}),
+        lambda: compose(["free"], {"replays": 0}),
+        lambda: compose(["mart"], {"beta": 0.0}),
+        lambda: compose(["noise"], {"sigma": float("inf")}),
+        lambda: compose(["robust-distil"], {"clean_share": 1.0}),
+        lambda: compose(["trades"], {"steps": 0}),
+    ],
+)
+def test_numbers_out_of_range_are_refused(wrong: Any) -> None:
+    with pytest.raises(UserError):
+        wrong()
+
+
+def test_free_training_is_for_linf(train: Dataset, validation: Dataset) -> None:
+    with pytest.raises(UserError, match="linf"):
+        compose(["free"]).fit(module(), train, validation, ThreatModel(norm="l2", eps=1), seed=0)
+
+
+def test_distillation_takes_another_teacher(train: Dataset, validation: Dataset) -> None:
+    """The facts of a run name the teacher by its weights, so that its checkpoint is its own."""
+    kept: list[bytes] = []
+    recipe = replace(compose(["clean"], {"epochs": 2}), parts=(Distil(teacher=module(1)),))
+    recipe.fit(module(), train, validation, THREAT, seed=0, run=Run(checkpoint=kept.append))
+    other = replace(recipe, parts=(Distil(teacher=module(2)),))
+    with pytest.raises(UserError, match="another objective"):
+        other.fit(module(), train, validation, THREAT, seed=0, run=Run(resume=kept[0]))
+    soft = Distil(teacher=module(1), weight=1.0).join(
+        Objective(loss=entropy, measure=lambda _: Score(clean=1.0)),
+        type("G", (), {"train": train, "module": module()})(),
+    )
+    x = torch.from_numpy(train.x[:4])
+    _, targets = soft.transforms[0](module(), x, torch.zeros(4).long(), None)  # type: ignore[arg-type]
+    expected = (module(1)(x) / 4.0).softmax(1)
+    torch.testing.assert_close(targets, expected)
+    assert np.isfinite(targets.detach().numpy()).all()
