@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 from html import escape
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hauberk.govern.junit import junit
 from hauberk.govern.rows import HEAD, row, summary
-from hauberk.govern.sarif import sarif
 from hauberk.govern.text import columns, markdown_table, markdown_text, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hauberk.core.evidence import Evidence
-
-Format = Literal["table", "json", "md", "html", "sarif", "junit"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+    from hauberk.govern.format_names import Format
 
 
 def render(evidence: Sequence[Evidence], form: Format, *, heading: str = "") -> str:
@@ -33,8 +29,12 @@ def render(evidence: Sequence[Evidence], form: Format, *, heading: str = "") -> 
     if form == "html":
         return _html(evidence, heading)
     if form == "sarif":
+        from hauberk.govern.sarif import sarif  # noqa: PLC0415 - few need it, and it takes time
+
         return as_json(sarif(evidence))
     if form == "junit":
+        from hauberk.govern.junit import junit  # noqa: PLC0415 - few need it
+
         return junit(evidence)
     return table(evidence, heading=heading)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
 
 from hauberk.govern.rows import row
 from hauberk.govern.text import one_line
@@ -37,14 +37,19 @@ def junit(evidence: Sequence[Evidence]) -> str:
 
 def _case(evidence: Evidence) -> str:
     shown = row(evidence)
-    name = quoteattr(one_line(f"{shown.rule} {shown.claim}"))
-    place = quoteattr(one_line(evidence.subject))
+    name = _quoted(one_line(f"{shown.rule} {shown.claim}"))
+    place = _quoted(one_line(evidence.subject))
     text = one_line(f"{shown.measured}, limit {shown.limit}. {evidence.message}")
     start = f"  <testcase classname={place} name={name}>"
     if shown.status == "waived":
-        waiver = quoteattr(one_line(str(evidence.spec["waiver"])))
+        waiver = _quoted(one_line(str(evidence.spec["waiver"])))
         return f"{start}<skipped message={waiver}/></testcase>"
     if not shown.finding:
-        return f"{start}<system-out>{escape(text)}</system-out></testcase>"
+        return f"{start}<system-out>{escape(text, quote=False)}</system-out></testcase>"
     kind = "failure" if shown.status == "FAIL" else "error"
-    return f"{start}<{kind} message={quoteattr(f'{shown.status}: {text}')}/></testcase>"
+    return f"{start}<{kind} message={_quoted(f'{shown.status}: {text}')}/></testcase>"
+
+
+def _quoted(text: str) -> str:
+    """A text as the value of an attribute, with its quotes."""
+    return f'"{escape(text)}"'

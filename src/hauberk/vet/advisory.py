@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ def read_osv(record: Mapping[str, Any], ecosystem: str = "PyPI") -> Iterator[Adv
 
 def modified(record: Mapping[str, Any]) -> float:
     """When a record was last changed, in seconds since the epoch; 0 if it does not say."""
+    from datetime import datetime  # noqa: PLC0415 - imports alone
+
     try:
         return datetime.fromisoformat(str(record.get("modified"))).timestamp()
     except ValueError:

@@ -146,7 +146,6 @@ _PREFIXES = (
     "pydoc_data",
     "pip._",
 )
-_COMPILED = {module: re.compile(f"(?:{text})\\Z") for module, text in _INSIDE.items()}
 # Parts of a dotted name that lead from an object to the interpreter.
 _INNER = re.compile(r"__(?!version__|init__\Z)\w+__")
 _PARTS = re.compile(
@@ -166,8 +165,8 @@ def is_harmful(module: str, name: str) -> bool:
         return True
     full = f"{module}.{name}"
     while module:
-        pattern = _COMPILED.get(module)
-        if pattern and pattern.match(full[len(module) + 1 :]):
+        pattern = _INSIDE.get(module)
+        if pattern and re.fullmatch(pattern, full[len(module) + 1 :]):
             return True
         module = module.rpartition(".")[0]
     parts = name.split(".")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 
 from hauberk.vet.harmful import is_harmful
 
@@ -159,8 +160,8 @@ accelerate.utils.dataclasses DistributedType DeepSpeedPlugin
 """)
 
 # Classes, by the capital that starts their name, of packages whose constructors keep what they get.
-_CLASSES = re.compile(
-    r"""(?x)
+# Patterns are compiled when the first name needs them: most files need none.
+_CLASSES = r"""(?x)
     torch\.nn\.modules(\.\w+)* | torch\.optim(\.\w+)? | torch\.ao\.nn(\.\w+)*
   | torch\.ao\.quantization\.(observer|fake_quantize|qconfig|stubs)
   | torch\.nn\.(quantized|intrinsic|qat|quantizable)(\.\w+)*
@@ -180,7 +181,6 @@ _CLASSES = re.compile(
   | transformers\.models(\.\w+)* | transformers\.(generation\.)?configuration_utils
   | tokenizers(\.\w+)* | omegaconf(\.\w+)*
 """
-)
 _CLASS_NAME = re.compile(r"_{0,2}[A-Z][A-Za-z0-9_]*\Z")
 # Classes imported into those packages that do more than keep what they get.
 _NOT_PLAIN = re.compile(
@@ -188,7 +188,7 @@ _NOT_PLAIN = re.compile(
     r"|\w*File\w*|HDFStore|ExcelFile|Callable|Any|Template|Sandbox\w*|\w*Environment)\Z"
 )
 # Families whose classes begin with a small letter.
-_SMALL = re.compile(
+_SMALL = (
     r"scipy\.sparse(\._?\w+)?\.(csr|csc|coo|bsr|dia|dok|lil)_(matrix|array)"
     r"|scipy\.stats\._(continuous|discrete)_distns\.\w+_gen"
 )
@@ -206,6 +206,12 @@ _OLD = {
 _OLD_NAMES = {"unicode": "str", "long": "int", "xrange": "range", "basestring": "str"}
 
 
+def name_text(raw: bytes) -> str:
+    """A module or a name as text, whatever bytes it holds."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=4096)
 def judge(module: str, name: str) -> Trust:
     """How far the callable ``module.name`` is trusted.
 
@@ -226,9 +232,9 @@ def _by_pattern(module: str, name: str) -> bool:
     """Whether a name is one of a family that is trusted as a whole."""
     if module == "__torch__" or module.startswith("__torch__."):
         return True  # TorchScript's own types; no Python module has that name
-    if _SMALL.fullmatch(f"{module}.{name}"):
+    if re.fullmatch(_SMALL, f"{module}.{name}"):
         return True
     if _CYTHON.match(name) and _CYTHON_MODULES.match(module):
         return True
     plain_class = _CLASS_NAME.match(name) and not _NOT_PLAIN.match(name)
-    return bool(plain_class and _CLASSES.fullmatch(module))
+    return bool(plain_class and re.fullmatch(_CLASSES, module))

@@ -6,10 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from hauberk.core.evidence import Severity
-from hauberk.vet.names import Trust, judge
+from hauberk.vet.names import Trust, judge, name_text
 from hauberk.vet.opcodes import MAGIC
-from hauberk.vet.pickle_calls import BUILDERS
-from hauberk.vet.pickle_machine import Machine, name_text
 from hauberk.vet.pickle_scan import scan
 from hauberk.vet.source import Memory, Part
 from hauberk.vet.values import Blob
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hauberk.vet.case import Case
+    from hauberk.vet.pickle_machine import Machine
     from hauberk.vet.source import Source
 
 _MOST_PICKLES = 64
@@ -58,7 +57,7 @@ def is_pickle(source: Source, case: Case) -> bool:
         return True
     if found.end is None or not (found.names or found.end == source.size):
         return False
-    machine = Machine(source, 0, case)  # texts that happen to hold a full stop take from no stack
+    machine = _machine(source, 0, case)  # texts that happen to hold a full stop take from no stack
     machine.run()
     return machine.end is not None and bool(machine.stack)
 
@@ -74,7 +73,7 @@ def _one(source: Source, at: int, case: Case, where: str, depth: int) -> int | N
     found = scan(source, at, case)
     if found.inert:
         return found.end
-    machine = Machine(source, at, case)
+    machine = _machine(source, at, case)
     machine.run()
     names = {**found.names, **{pair: ref.trust for pair, ref in machine.refs.items()}}
     if machine.forked:  # the pass took an array for opcodes
@@ -94,6 +93,13 @@ def _one(source: Source, at: int, case: Case, where: str, depth: int) -> int | N
     return machine.end
 
 
+def _machine(source: Source, at: int, case: Case) -> Machine:
+    """The exact reading, imported where the fast pass does not do."""
+    from hauberk.vet.pickle_machine import Machine  # noqa: PLC0415 - most files do without
+
+    return Machine(source, at, case)
+
+
 def _judge(names: Mapping[tuple[str, str], Trust], case: Case, where: str) -> None:
     for (module, name), trust in names.items():
         if trust is Trust.HARMFUL:
@@ -106,6 +112,8 @@ def _judge(names: Mapping[tuple[str, str], Trust], case: Case, where: str) -> No
 
 def _built_code(machine: Machine, case: Case, where: str) -> None:
     """Functions that the file brings along: what they use decides."""
+    from hauberk.vet.pickle_calls import BUILDERS  # noqa: PLC0415 - as the machine
+
     if not BUILDERS & machine.refs.keys():
         return
     if machine.risky:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hauberk.core.evidence import Severity
 from hauberk.vet.case import Broken
 from hauberk.vet.joblib_array import Unclear, array_bytes, is_wrapper
-from hauberk.vet.names import Trust, judge
+from hauberk.vet.names import Trust, judge, name_text
 from hauberk.vet.opcodes import LENGTHS, TEXTS
 from hauberk.vet.pickle_calls import RISKY, called
 from hauberk.vet.tape import Tape
@@ -39,11 +39,6 @@ _SIMPLE = {
     b"v": b"\v",
 }
 _MOST_MEMO = 3_000_000
-
-
-def name_text(raw: bytes) -> str:
-    """A module or a name as text, whatever bytes it holds."""
-    return raw.decode("utf-8", "backslashreplace")
 
 
 class Machine(Tape):

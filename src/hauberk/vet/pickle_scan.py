@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hauberk.vet.names import Trust, judge
+from hauberk.vet.names import Trust, judge, name_text
 from hauberk.vet.opcodes import (
     EXTENSIONS,
     GLOBAL,
@@ -23,10 +23,10 @@ from hauberk.vet.opcodes import (
     STOP,
     TEXTS,
 )
-from hauberk.vet.pickle_machine import Machine, name_text
 
 if TYPE_CHECKING:
     from hauberk.vet.case import Case
+    from hauberk.vet.pickle_machine import Machine
     from hauberk.vet.source import Source
 
 _CHUNK = 1 << 21
@@ -160,6 +160,8 @@ class _Pass:
                 self._name(self._text(a, a_end), self._text(b, b_end))
                 return
         if self.machine is None:
+            from hauberk.vet.pickle_machine import Machine  # noqa: PLC0415 - rarely needed
+
             self.machine = Machine(self.source, self.start, self.case)
         pair = self.machine.names_at(place)
         if pair is None:

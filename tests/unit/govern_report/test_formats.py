@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hauberk.core.evidence import Evidence, Severity, Verdict
 from hauberk.core.rule import RULES
-from hauberk.govern.formats import FORMATS, Format, plain, render
+from hauberk.govern.format_names import FORMATS, Format
+from hauberk.govern.formats import plain, render
 from hauberk.govern.rows import findings, number, row, status, summary
 from hauberk.govern.text import columns, markdown_table, one_line
 

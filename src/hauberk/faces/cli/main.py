@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -57,10 +56,10 @@ class Verbs(click.Group):
     """A group whose commands are imported one at a time, when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in VERBS if find_spec(_module(name))]
+        return [name for name in VERBS if _there(name)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in {*self.list_commands(ctx), *HIDDEN}:
+        if not _there(cmd_name):
             return None
         command = import_module(_module(cmd_name)).command
         if not isinstance(command, click.Command):
@@ -72,7 +71,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if not name.startswith("-") and name not in {*self.list_commands(ctx), *HIDDEN}:
+        if not name.startswith("-") and not _there(name):
+            from difflib import get_close_matches
+
             near = get_close_matches(name, self.list_commands(ctx), n=1)
             error = click.UsageError(f"no such command {name!r}", ctx)
             if near:
@@ -154,6 +155,10 @@ def _flush(stream: IO[str]) -> None:
         stream.flush()
     except (BrokenPipeError, OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _there(verb: str) -> bool:
+    return (verb in VERBS or verb in HIDDEN) and find_spec(_module(verb)) is not None
 
 
 def _module(verb: str) -> str:

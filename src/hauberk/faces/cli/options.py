@@ -23,15 +23,14 @@ import click
 from click.core import ParameterSource
 
 from hauberk.core.errors import ConfigError
-from hauberk.faces.cli.glossary import TEXTS
 from hauberk.faces.cli.output import Output
-from hauberk.faces.cli.sources import Given, Settings, resolve, variable
-from hauberk.govern.formats import FORMATS
+from hauberk.govern.format_names import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hauberk.govern.formats import Format
+    from hauberk.faces.cli.sources import Given, Settings
+    from hauberk.govern.format_names import Format
 
 F = TypeVar("F", bound="Callable[..., Any]")
 DEFAULT_FILE = Path("hauberk.toml")
@@ -119,6 +118,8 @@ def _resolved(
     def decorate(function: F) -> Callable[..., Any]:
         @functools.wraps(function)
         def run(*args: Any, config: Path | None, assignments: tuple[str, ...], **rest: Any) -> Any:
+            from hauberk.faces.cli.sources import resolve
+
             given = [*_assigned(assignments), *_flags(names, rest)]
             file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
             return function(*args, **passed(resolve(file, os.environ, given)), **rest)
@@ -144,6 +145,9 @@ def _resolved(
 
 
 def _flag(name: str) -> Callable[[F], F]:
+    from hauberk.faces.cli.glossary import TEXTS
+    from hauberk.faces.cli.sources import variable
+
     key, metavar = _SHORT.get(name, (name, "VALUE"))
     extra = [f"HAUBERK_{name.upper()}"] if name in _SHORT else []
     text = TEXTS.get(key, "the attacker's budget, as in linf:0.15 or linf:8/255")
@@ -159,6 +163,8 @@ def _flag(name: str) -> Callable[[F], F]:
 
 def _flags(names: tuple[str, ...], rest: dict[str, Any]) -> Iterator[Given]:
     """Take the spec's flags out of a command's arguments."""
+    from hauberk.faces.cli.sources import Given
+
     context = click.get_current_context()
     for name in names:
         parameter = _parameter(name)
@@ -176,6 +182,8 @@ def _flags(names: tuple[str, ...], rest: dict[str, Any]) -> Iterator[Given]:
 
 
 def _assigned(assignments: tuple[str, ...]) -> Iterator[Given]:
+    from hauberk.faces.cli.sources import Given
+
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:

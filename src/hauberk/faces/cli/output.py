@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hauberk.adapters.local.files import write_file
 from hauberk.core.errors import EnvironmentFault, UserError
-from hauberk.faces.cli.progress import shown
-from hauberk.govern import formats
-from hauberk.govern.rows import findings, of_decision, summary
 from hauberk.govern.text import columns, markdown_table, one_line
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
     from hauberk.core.evidence import Evidence
     from hauberk.faces.cli.progress import Advance
     from hauberk.govern.decision import Decision
-    from hauberk.govern.formats import Format
+    from hauberk.govern.format_names import Format
 
 _COLOURS = {"pass": "green", "FAIL": "red", "NOT RUN": "yellow", "UNKNOWN": "yellow"}
 
@@ -51,6 +47,8 @@ class Output:
         if self.path is None:
             click.echo(text, nl=False)
             return
+        from hauberk.adapters.local.files import write_file
+
         try:
             write_file(self.path, text.encode(), mode=0o644)
         except OSError as error:
@@ -61,7 +59,9 @@ class Output:
 
     def data(self, value: Any) -> None:
         """The result as JSON, whatever the format."""
-        self.write(formats.as_json(value))
+        from hauberk.govern.formats import as_json
+
+        self.write(as_json(value))
 
     def evidence(self, evidence: Sequence[Evidence], *, heading: str = "") -> int:
         """Evidence as the result and its summary on stderr.
@@ -70,7 +70,10 @@ class Output:
             The exit code: 0 if all passed, 1 if something failed, was not run or stayed unknown,
             or if there is no evidence at all.
         """
-        text = formats.render(evidence, self.form, heading=heading)
+        from hauberk.govern.formats import render
+        from hauberk.govern.rows import findings, summary
+
+        text = render(evidence, self.form, heading=heading)
         self.write(self._coloured(text) if self.form == "table" else text)
         self.say(summary(evidence))
         return 1 if findings(evidence) or not evidence else 0
@@ -84,8 +87,11 @@ class Output:
         if self.form == "json":
             self.data(decision.body())
         else:
+            from hauberk.govern.formats import render
+            from hauberk.govern.rows import of_decision
+
             evidence = of_decision(decision)
-            text = formats.render(evidence, self.form, heading=heading)
+            text = render(evidence, self.form, heading=heading)
             self.write(self._coloured(text) if self.form == "table" else text)
         self.say(decision.summary.capitalize())
         if decision.allowed:
@@ -111,6 +117,8 @@ class Output:
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Advance]:
         """Yield ``advance(done, total)``: a bar with an ETA on a terminal, else plain lines."""
+        from hauberk.faces.cli.progress import shown
+
         with shown(label, total, quiet=self.quiet) as advance:
             yield advance
 
