@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.table import Row, at_least, at_most, conditions, publish
-from benchmarks.vet_files import large, tiny
+from benchmarks.vet_files import large, tiny, twins
 from hauberk.testing.vet_corpus import corpus
 
 PEERS = ("picklescan", "modelscan", "fickling")
@@ -40,13 +40,15 @@ def main() -> int:
         peers = {peer: _peer(peer, list(truth), versions) for peer in PEERS}
         rows += _detection(truth, mine, peers)
         (folder / "large").mkdir()
+        blind = _blind(twins(folder / "large"), peers)
         for path in large(folder / "large", SIZE):
-            rows.append(_timed(path, 2.0, peers))
+            rows.append(_timed(path, 2.0, peers, blind))
             path.unlink()
         for path in tiny(folder / "large", COUNT):
-            rows.append(_timed(path, 3.0, peers))
+            rows.append(_timed(path, 3.0, peers, blind))
+            path.unlink()
         small = next(path for path in truth if path.endswith("tree-4.pkl"))
-        rows.append(_timed(Path(small), 0.2, peers))
+        rows.append(_timed(Path(small), 0.2, peers, blind))
     facts = conditions(corpus=len(truth), large_bytes=SIZE, tiny_tensors=COUNT, **versions)
     return publish("vet", facts, rows)
 
@@ -131,17 +133,35 @@ def _detection(
     return rows
 
 
-def _timed(path: Path, target: float, peers: dict[str, Said | None]) -> Row:
-    """Start to verdict, best of a few, beside the fastest scanner that opens the format."""
+def _blind(twins: dict[str, Path], peers: dict[str, Said | None]) -> set[tuple[str, str]]:
+    """Which scanner misses the call at the end of which kind of file."""
+    missed = set()
+    for peer, said in peers.items():
+        told = _peer(peer, [str(path) for path in twins.values()], {}) if said is not None else None
+        for name, path in twins.items():
+            if told is not None and told[str(path)][0] != "flagged":
+                missed.add((peer, name))
+    return missed
+
+
+def _timed(
+    path: Path, target: float, peers: dict[str, Said | None], blind: set[tuple[str, str]]
+) -> Row:
+    """Start to verdict, best of a few, beside the fastest scanner that really opens the file."""
     best = min(_wall([sys.executable, "-m", "hauberk", "vet", "-q", str(path)]) for _ in range(3))
     memory = _memory(path)
     others = []
     for peer, said in peers.items():
-        if said is not None and path.suffix in OPENS[peer]:
+        if said is None or path.suffix not in OPENS[peer] or (peer, path.name) in blind:
+            continue
+        for _ in range(3):
             start = time.perf_counter()
             told = _peer(peer, [str(path)], {}, PATIENCE)
+            took = time.perf_counter() - start
             if told and told[str(path)][0] != "error":
-                others.append(time.perf_counter() - start)
+                others.append(took)
+            if took > 2.0 or not others:
+                break  # once will do
     fastest = min(others, default=None)
     return Row(
         id=f"{path.name}, seconds ({memory:.0f} MB)",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -16,6 +17,14 @@ from hauberk.testing.vet_pieces import h5
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+class Call:
+    """Pickled, it is a call that prints one word; it is never loaded here."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("echo vetted",)
+
 
 _PIECE = np.random.default_rng(0).integers(0, 256, 1 << 20, dtype=np.uint8)
 
@@ -31,6 +40,30 @@ def large(folder: Path, size: int) -> list[Path]:
         with (folder / name).open("wb") as file:
             write(file, size)
         made.append(folder / name)
+    return made
+
+
+def twins(folder: Path) -> dict[str, Path]:
+    """A small file of the same make as each file of pickles, with a call at its end.
+
+    Who does not find the call has not really opened the file, and its time says nothing.
+    """
+    import joblib  # noqa: PLC0415 - slow to load
+    import torch  # noqa: PLC0415 - slow to load
+
+    many = {f"layer.{n}.weight": torch.zeros(2) for n in range(100)}
+    arrays = [np.tile(_PIECE, 1) for _ in range(3)]
+    made = {name: folder / f"twin-{name}" for name in (
+        "zip.pt", "arrays.pkl", "arrays.joblib", "tiny.pt", "tiny-legacy.pt", "tiny.pkl",
+    )}  # fmt: skip
+    torch.save({**many, "last": Call()}, made["zip.pt"])
+    torch.save({**many, "last": Call()}, made["tiny.pt"])
+    torch.save(
+        {**many, "last": Call()}, made["tiny-legacy.pt"], _use_new_zipfile_serialization=False
+    )
+    made["arrays.pkl"].write_bytes(pickle.dumps([*arrays, Call()], 4))
+    made["tiny.pkl"].write_bytes(pickle.dumps([np.zeros(2) for _ in range(100)] + [Call()]))
+    joblib.dump([*arrays, Call()], made["arrays.joblib"])
     return made
 
 
@@ -67,7 +100,7 @@ def _pickle(file: BinaryIO, size: int) -> None:
 
 
 def _joblib(file: BinaryIO, size: int) -> None:
-    import joblib  # type: ignore[import-untyped]  # noqa: PLC0415
+    import joblib  # noqa: PLC0415
 
     joblib.dump([np.tile(_PIECE, size // 10 >> 20) for _ in range(10)], file)
 

@@ -135,7 +135,7 @@ def _torch_files() -> Iterator[Sample]:
 
 
 def _sklearn_files() -> Iterator[Sample]:
-    import joblib  # type: ignore[import-untyped]  # noqa: PLC0415 - only where it is there
+    import joblib  # noqa: PLC0415 - only where it is there
     import numpy as np  # noqa: PLC0415
     from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415

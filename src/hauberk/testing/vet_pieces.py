@@ -138,10 +138,13 @@ def tensor(begin: int, end: int) -> dict[str, object]:
 
 
 def h5(config: str) -> bytes:
-    """Bytes that open like Keras H5 and hold this configuration."""
+    """A file with an empty root, and behind it what Keras H5 holds as configuration."""
+    none, root = b"\xff" * 8, struct.pack("<Q", 48)
+    front = b"\x89HDF\r\n\x1a\n\x02\x08\x08\0" + bytes(8) + none + bytes(8) + root + bytes(4)
     return (
-        b"\x89HDF\r\n\x1a\n"
-        + bytes(88)
+        front[:48]
+        + b"OHDR\x02\0\0"
+        + bytes(41)
         + b"model_config\0"
         + bytes(19)
         + config.encode()

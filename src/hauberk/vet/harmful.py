@@ -23,8 +23,9 @@ _MODULES = words(
     lib2to3 unittest site sitecustomize sysconfig cffi _cffi_backend tempfile fileinput linecache
     tarfile zipfile glob compileall py_compile gc atexit faulthandler rlcompleter cmd sched
     _osx_support _aix_support _pyrepl getpass crypt mmap resource fcntl syslog winreg _winreg
-    msvcrt _winapi win32api win32com sqlite3 tkinter turtle wsgiref cgi cgitb mailcap optparse_gui
-    nturl2path readline pyautogui pexpect sh plumbum invoke psutil jsonpickle yaml ruamel execnet
+    msvcrt _winapi win32api win32com sqlite3 _sqlite3 tkinter turtle wsgiref cgi cgitb mailcap
+    optparse_gui nturl2path readline pyautogui pexpect sh plumbum invoke psutil jsonpickle yaml
+    ruamel execnet
     rpyc Pyro4 celery IPython jupyter ipykernel streamlit gradio flask django tornado
     py_mini_racer js2py execjs numba.pycc boto3 botocore
     """

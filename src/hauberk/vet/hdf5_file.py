@@ -1,6 +1,6 @@
 """HDF5, and so Keras H5: the model's configuration, and links that lead outside.
 
-The file is searched, not parsed: attributes lie uncompressed, whatever structure refers to them.
+The configuration is searched for: attributes lie uncompressed, whatever structure refers to them.
 Source: HDF5 file format specification 3.0, sections IV.A.2 (messages) and III.E (global heap).
 """
 
@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hauberk.core.evidence import Severity
+from hauberk.vet.hdf5_tree import vet_tree
 from hauberk.vet.keras_config import vet_config_text
 
 if TYPE_CHECKING:
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 _CHUNK, _OVERLAP = 1 << 22, 1 << 10
 _LONGEST = 8 << 20
 _MOST_TRIES = 256
-_MARKS = (b"model_config", b"class_name", b"Lambda", b"\\u00")
+# Every configuration holds the first, unless a letter of it is written as the second.
+_MARKS = (b"class_name", b"\\u00")
+_CONFIGURED = b"model_config"
 _OPENING = re.compile(rb'\{\s*"')
 
 
 def vet_hdf5(source: Source, case: Case, where: str, depth: int) -> None:
-    """Examine every configuration that the file holds."""
-    configured = read = False
+    """Examine every configuration that the file holds, and where its data comes from."""
+    vet_tree(source, case, where)
+    read = False
     tries = 0
     for at, piece in _pieces(source):
         for mark in _MARKS:
             here = piece.find(mark)
-            configured = configured or (mark == b"model_config" and here >= 0)
             while here >= 0:
                 tries += 1
                 if tries > _MOST_TRIES:
@@ -41,7 +44,7 @@ def vet_hdf5(source: Source, case: Case, where: str, depth: int) -> None:
                 end = _configuration(source, at + here, case, where)
                 read = read or end is not None
                 here = piece.find(mark, max(here + 1, (end or 0) - at))
-    if configured and not read:
+    if not read and any(_CONFIGURED in piece for _, piece in _pieces(source)):
         case.gap("the configuration of the model was not found", where)
 
 

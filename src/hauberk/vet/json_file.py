@@ -47,6 +47,10 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
         vet_pipfile(tree, case, where)
     elif isinstance(tree, dict) and "lockfileVersion" in tree:
         case.gap("packages that are not Python's are not judged here", where)
+    if isinstance(tree, dict) and "Statement" in tree:
+        from hauberk.vet.rights import vet_statements  # noqa: PLC0415 - rarely needed
+
+        vet_statements(tree, case, where)
     if isinstance(tree, dict) and "apiVersion" in tree and "kind" in tree:
         vet_objects(tree, text, case, where)
     for key, value in _texts(tree):

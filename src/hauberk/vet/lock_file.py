@@ -62,8 +62,10 @@ def vet_pipfile(tree: dict[str, Any], case: Case, where: str) -> None:
     )
 
 
-def vet_conda(tree: dict[str, Any], case: Case, where: str) -> None:
+def vet_conda(tree: Any, case: Case, where: str) -> None:
     """Judge an ``environment.yml``: no index tells about conda's packages."""
+    if not isinstance(tree, dict):
+        return
     for channel in tree.get("channels") or ():
         if str(channel).startswith("http:"):
             case.find("HB-V206", f"a channel that anyone may alter: {str(channel)[:100]}", where)

@@ -119,8 +119,12 @@ torch._utils _rebuild_wrapper_subclass _rebuild_xla_tensor _rebuild_mkldnn_tenso
 torch.storage _load_from_bytes
 torch.utils._pytree tree_map
 torch ScriptObject
-dill._dill _create_array
-dill.dill _create_array
+dill._dill _create_array _load_type
+dill.dill _create_array _load_type
+torch.utils.data.dataset TensorDataset Subset ConcatDataset
+sklearn.feature_selection._univariate_selection f_classif f_regression f_oneway chi2 r_regression
+sklearn.feature_selection._mutual_info mutual_info_classif mutual_info_regression
+scipy._lib.array_api_compat.numpy._aliases asarray
 torch.jit._pickle build_intlist build_floatlist build_doublelist build_boollist \
 build_tensorlist  build_tensor_from_id restore_type_tag
 torch.nn.functional relu gelu silu softmax log_softmax sigmoid tanh leaky_relu elu softplus \

@@ -25,6 +25,7 @@ _DOMAINS = frozenset({
     "pkg.onnxscript.torch_lib", "pkg.onnxscript.torch_lib.common", "pkg.torch", "org.pytorch.aten",
 })  # fmt: skip
 _PYTHON = frozenset({"PyOp", "PythonOp", "PyCustomOp", "ATen"})
+_MOST_OUTSIDE = 10_000
 _WIDTHS = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8,
            15: 16, 16: 2, 17: 1, 18: 1, 19: 1, 20: 1}  # fmt: skip
 _DEEPEST = 32
@@ -215,6 +216,8 @@ class _Walk:
                 value = self.text(at, length)
         if key == "location" and escapes(value):
             self.case.find("HB-V010", f"it reads data from {value[:200]}", self.where)
+        elif key == "location" and len(self.case.traits) < _MOST_OUTSIDE:
+            self.case.traits.add(f"data {value}")
 
     def first_text(self, start: int, end: int) -> str:
         for number, wire, at, length in fields(self.source, start, end):

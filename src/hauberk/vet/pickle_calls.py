@@ -98,7 +98,17 @@ def _load_inside(machine: Machine, callee: Ref, args: tuple[Any, ...]) -> Any:
     return OPAQUE
 
 
+def _load_type(machine: Machine, callee: Ref, args: tuple[Any, ...]) -> Any:
+    """What dill calls a type by its name."""
+    name = args[0] if len(args) == 1 and isinstance(args[0], str) else ""
+    if name.endswith("Type") and name != "NoneType":
+        return machine.ref("types", name)
+    return machine.ref("builtins", name) if name else Made(callee, args)
+
+
 _SPECIAL = {
+    ("dill._dill", "_load_type"): _load_type,
+    ("dill.dill", "_load_type"): _load_type,
     ("builtins", "type"): _type,
     ("__builtin__", "type"): _type,
     ("builtins", "getattr"): _getattr,

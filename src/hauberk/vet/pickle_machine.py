@@ -262,9 +262,13 @@ class Machine(Tape):
         self.frame_end = int.from_bytes(self.take(8), "little") + self.place
 
     def _swap(self) -> None:
-        """BINPERSID: the loader's own business; what it got is gone."""
-        self.stack.pop()
-        self.stack.append(OPAQUE)
+        """BINPERSID: the loader's own business; what it got is gone.
+
+        Old PyTorch files wrap classes so, beside their source; loading gives the class back.
+        """
+        told = self.stack.pop()
+        wrapped = isinstance(told, tuple) and len(told) > 1 and told[0] == "module"
+        self.stack.append(told[1] if wrapped and isinstance(told[1], Ref) else OPAQUE)
 
     def _persid(self) -> None:
         self.line()

@@ -49,6 +49,11 @@ def find_secrets(text: str, case: Case, where: str) -> None:
             return
 
 
+def is_secret(value: str) -> bool:
+    """Whether a value is a secret itself, and not what stands for one."""
+    return len(value) >= 8 and not _STAND_IN.search(value) and _random(value)
+
+
 def _random(value: str) -> bool:
     """Whether a value mixes letters and digits as secrets do, and words do not."""
     kinds = (str.isdigit, str.islower, str.isupper)

@@ -6,16 +6,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hauberk.core.evidence import Severity
-from hauberk.vet.manifest import credential, image, settings_text, vet_compose, vet_object
+from hauberk.vet.credentials import credential, image
+from hauberk.vet.manifest import settings_text, vet_compose, vet_object
+from hauberk.vet.values_file import vet_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hauberk.vet.case import Case
 
 _KUBERNETES = re.compile(r"^[ \t]*-?[ \t]*apiVersion:", re.MULTILINE)
 _COMPOSE = re.compile(r"^services:\s*$", re.MULTILINE)
 _CONDA = re.compile(r"^dependencies:[ \t]*(\n[ \t]*(#.*)?)*\n[ \t]*- ", re.MULTILINE)
+_MAPPING = re.compile(r"^[ \t]*-?[ \t]*['\"]?[\w./-]+['\"]?:([ \t]|$)", re.MULTILINE)
 _DOCKERFILE = re.compile(r"\A([ \t]*(#.*|ARG .*)?\n)*+FROM\s+\S+", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"\A([ \t]*(#.*)?\n)*+(export\s+)?[A-Z][A-Z0-9_]*=")
 _SETTING = re.compile(
@@ -29,15 +32,13 @@ def vet_settings(text: str, case: Case, where: str) -> bool:
     if _DOCKERFILE.match(text):
         _dockerfile(text, case, where)
     elif _KUBERNETES.search(text):
-        for tree in _documents(text, case, where):
-            for one in _objects(tree):
-                vet_object(one, case, where)
+        _each(text, case, where, lambda tree: vet_objects(tree, "", case, where))
     elif _COMPOSE.search(text):
-        for tree in _documents(text, case, where):
-            if isinstance(tree, dict):
-                vet_compose(tree, case, where)
+        _each(text, case, where, lambda tree: vet_compose(tree, case, where))
     elif _CONDA.search(text):
         _conda(text, case, where)
+    elif where.endswith((".yaml", ".yml", "MLmodel")) and _MAPPING.search(text):
+        _each(text, case, where, lambda tree: vet_values(tree, case, where))
     elif _ENVIRONMENT.match(text):
         for match in _SETTING.finditer(text):
             credential(match[1], match[2], case, where)
@@ -46,6 +47,13 @@ def vet_settings(text: str, case: Case, where: str) -> bool:
     case.traits.add("settings")
     settings_text(text, case, where)
     return True
+
+
+def _each(text: str, case: Case, where: str, judge: Callable[[Any], object]) -> None:
+    """Every document of a text that is a mapping or a list."""
+    for tree in _documents(text, case, where):
+        if isinstance(tree, dict | list):
+            judge(tree)
 
 
 def vet_objects(tree: Any, text: str, case: Case, where: str) -> None:
@@ -59,9 +67,7 @@ def vet_objects(tree: Any, text: str, case: Case, where: str) -> None:
 def _conda(text: str, case: Case, where: str) -> None:
     from hauberk.vet.lock_file import vet_conda  # noqa: PLC0415 - rarely needed
 
-    for tree in _documents(text, case, where):
-        if isinstance(tree, dict):
-            vet_conda(tree, case, where)
+    _each(text, case, where, lambda tree: vet_conda(tree, case, where))
 
 
 def _dockerfile(text: str, case: Case, where: str) -> None:

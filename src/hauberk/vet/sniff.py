@@ -44,6 +44,8 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "media"),
     (b"%PDF-", "media"),
     (b"RIFF", "media"),
+    (b"{L\0\0\0\0\0\0\0\x07learner", "trees"),  # XGBoost's binary JSON
+    (b"CBM1", "trees"),  # CatBoost
     (b"PAR1", "table"),
     (b"ARROW1", "table"),
 )

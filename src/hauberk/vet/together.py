@@ -1,4 +1,4 @@
-"""What only shows when all files are seen: an open namespace, and lists of packages left out."""
+"""What only shows when all files are seen: open namespaces, lists left out, data of graphs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,28 @@ def together(found: Sequence[Vetted]) -> list[Vetted]:
         if trait.startswith("policy ")
     }
     seen = {posixpath.normpath(one.path) for one in found}
-    return [_with_left_out(_with_open(one, closed), seen) for one in found]
+    data = {path for one in found for path in _named(one, "data ")}
+    return [_as_data(_with_left_out(_with_open(one, closed), seen), data) for one in found]
+
+
+def _named(file: Vetted, mark: str) -> list[str]:
+    """The files that a file names, as paths like its own."""
+    folder = posixpath.dirname(file.path)
+    names = [one.removeprefix(mark) for one in file.traits if one.startswith(mark)]
+    return [posixpath.normpath(posixpath.join(folder, one)) for one in names]
+
+
+def _as_data(file: Vetted, data: set[str]) -> Vetted:
+    """Bytes of no format that an ONNX graph beside them reads as numbers are just that."""
+    if file.kind != "unknown" or posixpath.normpath(file.path) not in data:
+        return file
+    kept = tuple(one for one in file.findings if one.rule != "HB-V017")
+    return replace(file, kind="tensor data", findings=kept, coverage=Coverage.FULL)
 
 
 def _with_left_out(file: Vetted, seen: set[str]) -> Vetted:
     """A list of packages may take in another one, which has to be vetted as well."""
-    folder = posixpath.dirname(file.path)
-    wanted = [one.removeprefix("includes ") for one in file.traits if one.startswith("includes ")]
-    missing = [one for one in wanted if posixpath.normpath(posixpath.join(folder, one)) not in seen]
+    missing = [one for one in _named(file, "includes ") if one not in seen]
     added = tuple(
         Finding(
             rule="HB-V003",

@@ -11,6 +11,7 @@ from hauberk.vet.finding import Coverage, Outcome, Vetted
 from hauberk.vet.run import vet
 from hauberk.vet.source import Memory
 from hauberk.vet.templates import template_reaches
+from hauberk.vet.together import together
 
 
 def examined(data: bytes, name: str = "x") -> Vetted:
@@ -156,3 +157,51 @@ def test_each_contradiction_of_an_archive_is_told(at: int, value: bytes, message
     found = [one.message for one in examined(bytes(plain)).findings]
     assert not message or message in found
     assert bool(found) is (bytes(plain) != zipped({"a.txt": b"hello"}))
+
+
+def hdf5(kind: int, body: bytes) -> bytes:
+    """A file whose root holds one message of a kind."""
+    none = b"\xff" * 8
+    front = b"\x89HDF\r\n\x1a\n\x02\x08\x08\0" + bytes(8) + none + bytes(8)
+    message = bytes([kind]) + len(body).to_bytes(2, "little") + b"\0" + body
+    header = b"OHDR\x02\0" + bytes([len(message)]) + message + bytes(4)
+    return front + (48).to_bytes(8, "little") + bytes(4) + header + bytes(64)
+
+
+def link_to(path: bytes, kind: int = 64) -> bytes:
+    value = b"\0" + path + b"\0/a\0"
+    return b"\x01\x08" + bytes([kind]) + b"\x01e" + len(value).to_bytes(2, "little") + value
+
+
+@pytest.mark.parametrize(
+    ("data", "rules", "outcome"),
+    [
+        (hdf5(6, link_to(b"/etc/passwd")), {"HB-V010"}, Outcome.MALICIOUS),
+        (hdf5(6, link_to(b"../x.h5")), {"HB-V010"}, Outcome.MALICIOUS),
+        (hdf5(6, link_to(b"beside.h5")), {"HB-V016"}, Outcome.REVIEW),
+        (hdf5(6, link_to(b"soft", kind=1)), set(), Outcome.CLEAN),
+        (hdf5(8, b"\x04\x03" + bytes(20)), {"HB-V016"}, Outcome.REVIEW),
+        (hdf5(2, b"\0\0" + bytes(16)), {"HB-V003"}, Outcome.REVIEW),
+        (hdf5(6, b"\x01\x00\x01e" + b"\x77" * 8), {"HB-V003"}, Outcome.REVIEW),
+        (hdf5(17, b"\x77" * 16), {"HB-V003"}, Outcome.REVIEW),
+        (hdf5(0, b"")[:50], {"HB-V003"}, Outcome.REVIEW),
+        (hdf5(0, b""), set(), Outcome.CLEAN),
+    ],
+)
+def test_what_an_hdf5_file_takes_from_others(
+    data: bytes, rules: set[str], outcome: Outcome
+) -> None:
+    found = vet(Memory(data), "x.h5")
+    assert {one.rule for one in found.findings} == rules
+    assert found.outcome is outcome
+
+
+def test_the_data_of_a_graph_beside_it_is_data() -> None:
+    graph = vet(Memory(onnx_model(location="w.bin")), "a/m.onnx")
+    data = vet(Memory(bytes(range(1, 200))), "a/w.bin")
+    other = vet(Memory(bytes(range(1, 200))), "b/w.bin")
+    assert [one.outcome for one in together([graph, data, other])] == [
+        Outcome.CLEAN,
+        Outcome.CLEAN,
+        Outcome.REVIEW,
+    ]
