@@ -43,7 +43,7 @@ class Example:
     eps: float
     clean: NDArray[np.float32]
     adversarial: NDArray[np.float32]
-    label: int
+    label: int | None
     answer: int | None
 
 

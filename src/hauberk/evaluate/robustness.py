@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hauberk.core.data import Dataset
     from hauberk.core.features import Features
     from hauberk.core.model import Model
+    from hauberk.core.samples import Samples
     from hauberk.core.task import Task
     from hauberk.core.threat import ThreatModel
 
@@ -43,7 +44,7 @@ _LOOKED, _PROBED = 256, 32
 
 def evaluate(
     model: Model,
-    data: Dataset,
+    data: Dataset | Samples,
     threat: ThreatModel,
     *,
     attacks: Mapping[str, Attack],
@@ -81,7 +82,9 @@ def evaluate(
 class _Evaluation:
     """One evaluation under way: the model is quiet, the data at hand."""
 
-    def __init__(self, model: Model, data: Dataset, task: Task, seed: int, run: Run) -> None:
+    def __init__(
+        self, model: Model, data: Dataset | Samples, task: Task, seed: int, run: Run
+    ) -> None:
         self.model, self.data, self.task, self.seed, self.run = model, data, task, seed, run
         module = module_of(model)
         first = next(module.parameters(), None) if module is not None else None
@@ -241,7 +244,7 @@ class _Evaluation:
                     eps=eps,
                     clean=batch.x[row].cpu().numpy().copy(),
                     adversarial=points[row].detach().cpu().numpy().copy(),
-                    label=int(batch.y[row]),
+                    label=int(batch.y[row]) if batch.y.ndim == 1 else None,
                     answer=int(out.argmax()) if out.ndim == 2 else None,
                 )
             )

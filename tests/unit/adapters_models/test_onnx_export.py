@@ -95,12 +95,12 @@ def test_what_cannot_be_traced_is_refused() -> None:
 
 
 def test_load_goes_by_content(tmp_path: Path, module: nn.Module, exported: bytes) -> None:
-    scores, gradients = tmp_path / "a.bin", tmp_path / "b.bin"
-    scores.write_bytes(exported)
+    graph, gradients = tmp_path / "a.bin", tmp_path / "b.bin"
+    graph.write_bytes(exported)
     model = TorchModel(module, architecture=Architecture("cnn", PARAMS))
     gradients.write_bytes(weights.save(model))
     x = torch.rand(4, 1, 8, 8)
-    for path, access in ((scores, Access.SCORES), (gradients, Access.GRADIENTS)):
+    for path, access in ((graph, Access.GRADIENTS), (gradients, Access.GRADIENTS)):
         found = load(path)
         assert isinstance(found, Model)
         assert found.access is access

@@ -34,7 +34,7 @@ class Session:
     def __init__(self, source: Path | bytes, *, threads: int = 1) -> None:
         data, where = read_model(source)
         require(data, Format.ONNX, where=where)
-        _refuse_external(data, where)
+        refuse_external(data, where)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -107,7 +107,7 @@ def read_model(source: Path | bytes) -> tuple[bytes, str]:
         ) from None
 
 
-def _refuse_external(data: bytes, where: str) -> None:
+def refuse_external(data: bytes, where: str) -> None:
     """A tensor kept in another file is not under the digest, and its path may lead anywhere."""
     model = onnx.load_model_from_string(data)
     for tensor in _tensors(model):

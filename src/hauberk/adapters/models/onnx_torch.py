@@ -1,0 +1,162 @@
+"""An ONNX graph as a torch module, so that gradients flow; held against onnxruntime before use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from hauberk.adapters.models.onnx_ops import OPERATORS, Node, Unconvertible, run, tensor
+from hauberk.core.model import Access, Bounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MAX_NODES = 100_000
+_CLOSE = 1e-3
+_DOMAINS = {"", "ai.onnx"}
+
+
+class OnnxModule(nn.Module):
+    """The nodes of a graph in their order; constants are buffers, float ones parameters.
+
+    A graph whose batch is fixed at 1 is mapped over the batch.
+
+    Raises:
+        Unconvertible: if an operator has no counterpart in :mod:`onnx_ops`.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        super().__init__()
+        graph = model.graph
+        opset = max(
+            (one.version for one in model.opset_import if one.domain in _DOMAINS), default=1
+        )
+        _require_known(model, graph)
+        constants = {one.name: tensor(one) for one in graph.initializer}
+        inputs = [one for one in graph.input if one.name not in constants]
+        if len(inputs) != 1 or not graph.output:
+            raise Unconvertible(f"{len(inputs)} inputs")
+        self.input, self.output = inputs[0].name, graph.output[0].name
+        first = inputs[0].type.tensor_type.shape.dim[:1]
+        self.single = bool(first) and first[0].dim_value == 1
+        self.names = {name: f"constant{number}" for number, name in enumerate(constants)}
+        for name, value in constants.items():
+            if value.is_floating_point() and value.ndim:
+                self.register_parameter(self.names[name], nn.Parameter(value))
+            else:
+                self.register_buffer(self.names[name], value)
+        self.nodes = [_node(one, opset) for one in graph.node]
+        self.last = _last_uses(self.nodes, self.output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The first output ``(batch, ...)`` of inputs ``(batch, ...)``."""
+        if len(x) == 0:  # shapes that are reckoned from the batch have no answer to none
+            return self._once(x.new_zeros(1, *x.shape[1:]))[:0]
+        if not self.single or len(x) == 1:
+            return self._once(x)
+        return torch.func.vmap(lambda one: self._once(one[None])[0])(x)
+
+    def _once(self, x: Tensor) -> Tensor:
+        known: dict[str, Any] = {name: getattr(self, own) for name, own in self.names.items()}
+        known[self.input], known[""] = x, None
+        for number, node in enumerate(self.nodes):
+            outputs = run(node, [known[name] for name in node.inputs])
+            known.update(zip(node.outputs, outputs, strict=False))
+            for name in self.last[number]:
+                del known[name]
+        out: Tensor = known[self.output]
+        return out
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """A model that was ONNX: the same answers, with gradients."""
+
+    module: nn.Module
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def access(self) -> Access:
+        """Everything may be asked of it."""
+        return Access.GRADIENTS
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """Outputs ``(batch, ...)`` of inputs ``(batch, ...)``."""
+        out: Tensor = self.module(x)
+        return out
+
+
+def convert(data: bytes) -> OnnxModule:
+    """The graph of a checked file as a module that gives the same answers.
+
+    It is run beside onnxruntime on three inputs drawn in [0, 1]; a difference of more than a
+    thousandth of the largest answer refuses it.
+
+    Raises:
+        Unconvertible: if an operator has no counterpart, or the answers differ.
+    """
+    model = onnx.load_model_from_string(data)
+    try:
+        module = OnnxModule(model).eval()
+        x = _inputs(model)
+        with torch.no_grad():
+            found = module(torch.from_numpy(x)).numpy()
+        expected = _answers(data, module, x)
+    except Unconvertible:
+        raise
+    except Exception as error:  # an odd graph fails anywhere; scores are left then
+        text = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise Unconvertible(text) from None
+    largest = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    same = found.shape == expected.shape
+    if not same or not np.abs(found - expected).max(initial=0.0) <= _CLOSE * largest:
+        raise Unconvertible("the converted graph gives other answers than onnxruntime")
+    return module
+
+
+def _inputs(model: onnx.ModelProto) -> NDArray[np.float32]:
+    names = {one.name for one in model.graph.initializer}
+    (only,) = (one for one in model.graph.input if one.name not in names)
+    sizes = [one.dim_value or 1 for one in only.type.tensor_type.shape.dim]
+    return np.random.default_rng(0).random((3, *sizes[1:]), dtype=np.float32)
+
+
+def _answers(data: bytes, module: OnnxModule, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    parts = [x[row : row + 1] for row in range(len(x))] if module.single else [x]
+    return np.concatenate([session.run([module.output], {module.input: part})[0] for part in parts])
+
+
+def _require_known(model: onnx.ModelProto, graph: onnx.GraphProto) -> None:
+    if len(graph.node) > _MAX_NODES or model.functions:
+        raise Unconvertible("functions of its own" if model.functions else "too many nodes")
+    strange = {one.op_type for one in graph.node if one.op_type not in OPERATORS}
+    strange |= {one.op_type for one in graph.node if one.domain not in _DOMAINS}
+    if strange:
+        raise Unconvertible(f"no counterpart of {', '.join(sorted(strange)[:5])}")
+    if any(one.HasField("g") or one.graphs for node in graph.node for one in node.attribute):
+        raise Unconvertible("graphs within the graph")
+
+
+def _node(proto: onnx.NodeProto, opset: int) -> Node:
+    attributes = {one.name: onnx.helper.get_attribute_value(one) for one in proto.attribute}
+    return Node(proto.op_type, tuple(proto.input), tuple(proto.output), opset, attributes)
+
+
+def _last_uses(nodes: list[Node], output: str) -> list[list[str]]:
+    """What is not read after each node, and so need not be kept."""
+    seen, last = {output, ""}, []
+    made = {name for node in nodes for name in node.outputs}
+    for node in reversed(nodes):
+        names = dict.fromkeys((*node.inputs, *node.outputs))
+        last.append([name for name in names if name in made and name not in seen])
+        seen.update(names)
+    return list(reversed(last))
