@@ -145,6 +145,28 @@ def test_in_standard_mode_the_canary_is_a_deployment_with_a_weight(stage: Stage)
     assert spec["predictor"]["name"] == canary["predictor"]["name"] != first
 
 
+def test_as_a_transformer_the_gateway_stands_before_the_users_predictor(stage: Stage) -> None:
+    stage.service(NAME)
+    stage.shield(NAME, {"cluster": {"inject": "transformer"}, "upstream": {"protocol": "v2"}})
+    stage.operator.start()
+    status = stage.reach(NAME, "serving")
+    spec = stage.spec_of(NAME)
+    assert spec["predictor"]["model"]["storageUri"] == "s3://models/digits"
+    assert spec["transformer"]["containers"][0]["image"] == IMAGE
+    assert "HAUBERK_DIGEST" not in {
+        one["name"] for one in spec["transformer"]["containers"][0]["env"]
+    }
+    orders = (stage.state / NAME / "jobs" / "hauberk.toml").read_text()
+    assert f'url = "http://{NAME}-predictor.{stage.cluster.namespace}.svc.cluster.local"' in orders
+    alarm = {"metadata": {"annotations": {"hauberk.dev/alarm": "seen by a person"}}}
+    stage.cluster.merge(SHIELD, NAME, alarm)
+    during = stage.reach(NAME, "hardening")
+    assert (during["mode"], during["servingDigest"]) == ("abstain", status["servingDigest"])
+    stage.cluster.delete(SHIELD, NAME)
+    stage.wait("the shield is gone", lambda: stage.cluster.get(SHIELD, NAME) is None)
+    assert "transformer" not in stage.spec_of(NAME)
+
+
 def test_what_someone_else_overwrites_is_put_right(shielded: Stage) -> None:
     patch = {"spec": {"predictor": {"containers": None, "model": {"modelFormat": {"name": "x"}}}}}
     shielded.cluster.merge(SERVICE, NAME, patch)

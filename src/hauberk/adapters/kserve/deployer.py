@@ -31,13 +31,15 @@ class KServeDeployer:
 
     The order of the day is ``routing.json`` in the service's state directory, which every gateway
     follows: so containment needs neither the API server nor a new pod. Then the
-    ``InferenceService`` is brought to say the same.
+    ``InferenceService`` is brought to say the same. ``elsewhere`` is the digest of an upstream,
+    which is trusted as its settings are, and is in service before anything was ordered.
     """
 
     shape: Shape
     home: Path
     trust: Trust
     cluster: Cluster
+    elsewhere: str = ""
 
     def route(self, routing: Routing) -> None:
         """Order, declare, and see that every gateway has taken it.
@@ -47,7 +49,8 @@ class KServeDeployer:
             EnvironmentFault: if the API server does not answer, or a gateway is still behind.
         """
         for digest in filter(None, (routing.primary, routing.twin, routing.canary)):
-            self.trust.verified(digest)
+            if digest != self.elsewhere:
+                self.trust.verified(digest)
         self._order(routing)
         self.declare(routing)
         pods = self.cluster.list(POD, labels={LABEL: self.shape.shield})
@@ -61,31 +64,15 @@ class KServeDeployer:
     def routing(self) -> Routing | None:
         data = read_file(self.home / "routing.json", limit=_MAX_ROUTING)
         if data is None:
-            return None
+            return Routing(primary=self.elsewhere) if self.elsewhere else None
         try:
             return msgspec.json.decode(data, type=Routing)
         except (msgspec.DecodeError, RecursionError):
             raise DataError("not a routing", where=str(self.home / "routing.json")) from None
 
-    def service(self) -> dict[str, Any]:
-        """The one ``InferenceService`` that bears the shield's name in its label.
-
-        Raises:
-            ConfigError: if there is none, or more than one.
-        """
-        found = self.cluster.list(SERVICE, labels={LABEL: self.shape.shield})
-        found = [one for one in found if "deletionTimestamp" not in one["metadata"]]
-        if len(found) != 1:
-            raise ConfigError(
-                f"{len(found)} InferenceServices are labelled {LABEL}={self.shape.shield}",
-                where=f"ModelShield {self.shape.shield}",
-                hint="label exactly one",
-            )
-        return found[0]
-
     def declare(self, routing: Routing) -> dict[str, Any]:
         """Bring the ``InferenceService`` to a routing; one that says so already is left alone."""
-        service = self.service()
+        service = labelled(self.cluster, self.shape.shield)
         meta, part = service["metadata"], self.shape.cluster.inject
         self._displace(service, part)
         return self.cluster.apply(
@@ -95,7 +82,7 @@ class KServeDeployer:
     def restore(self) -> None:
         """Give the ``InferenceService`` back what the gateway replaced, and give up our fields."""
         try:
-            service = self.service()
+            service = labelled(self.cluster, self.shape.shield)
         except ConfigError:
             return
         name, part = service["metadata"]["name"], self.shape.cluster.inject
@@ -135,3 +122,20 @@ class KServeDeployer:
         except msgspec.DecodeError:
             found = {}
         return found if isinstance(found, dict) else {}
+
+
+def labelled(cluster: Cluster, shield: str) -> dict[str, Any]:
+    """The one ``InferenceService`` that bears a shield's name in its label.
+
+    Raises:
+        ConfigError: if there is none, or more than one.
+    """
+    found = cluster.list(SERVICE, labels={LABEL: shield})
+    found = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{len(found)} InferenceServices are labelled {LABEL}={shield}",
+            where=f"ModelShield {shield}",
+            hint="label exactly one",
+        )
+    return found[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hauberk.core.spec import Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _ignored(*names: str) -> Callable[[F], F]:
+    """Flags that KServe appends to the arguments of every container that it runs."""
+
+    def decorate(function: F) -> F:
+        for name in names:
+            function = click.option(name, hidden=True, expose_value=False)(function)
+        return function
+
+    return decorate
 
 
 @click.command()
@@ -28,6 +42,7 @@ if TYPE_CHECKING:
     envvar="HAUBERK_DIGEST",
     help="The model that this replica's revision was made for.",
 )
+@_ignored("--model_name", "--predictor_host", "--http_port", "--workers")
 @options.spec("model.name", "serve.host", "serve.port", "serve.consent")
 @options.state
 def command(*, replica: str, digest: str, spec: Spec, state: Path) -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hauberk.adapters.local.files import make_folder, write_file
+from hauberk.adapters.upstream.description import described
 from hauberk.adapters.upstream.remote import RemoteModel
-from hauberk.core.digest import canonical_json, digest_bytes
+from hauberk.core.digest import digest_bytes
 from hauberk.core.model import Bounds
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ def with_upstream(world: World, spec: Spec, state: Path) -> tuple[World, str]:
     Raises:
         EnvironmentFault: if the description cannot be written.
     """
-    upstream = msgspec.structs.replace(spec.upstream, model=spec.upstream.model or spec.model.name)
-    made = canonical_json({"upstream": msgspec.to_builtins(upstream)})
+    upstream, made = described(spec)
     digest = digest_bytes(made)
     make_folder(state)
     path = state / "upstream.json"

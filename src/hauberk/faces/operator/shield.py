@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hauberk.adapters.kserve.component import Shape
-from hauberk.adapters.kserve.deployer import KServeDeployer
+from hauberk.adapters.kserve.deployer import KServeDeployer, labelled
 from hauberk.adapters.kserve.replicas import GatheredRecords
 from hauberk.adapters.kubeflow.trainer import KubeflowTrainer
 from hauberk.adapters.kubernetes.events import EventPager
@@ -20,6 +20,8 @@ from hauberk.adapters.local.controller import make_loop
 from hauberk.adapters.local.files import write_file
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.inbox import Inbox
+from hauberk.adapters.upstream.description import described
+from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError, EnvironmentFault, HauberkError
 from hauberk.core.spec import Spec, parse_spec, write_spec
 from hauberk.faces.operator.orders import orders
@@ -113,6 +115,9 @@ class Shield:
         self._tree = tree
         if self._loop and not changed:
             return
+        spec, deployer, pager = self._parts(tree)
+        if spec.upstream.url:
+            Home.create(self.home.folder)
         home = self.home
         if not home.exists:
             raise ConfigError(
@@ -120,7 +125,7 @@ class Shield:
                 where=f"state directory {self.name}",
                 hint="`hauberk models register` makes one",
             )
-        spec, deployer, pager = self._parts(tree)
+        home = self.home = home.placed(spec.state)
         write_file(home.orders, write_spec(spec).encode())
         reference = {
             "apiVersion": SHIELD.api_version,
@@ -157,6 +162,7 @@ class Shield:
             home=home.folder,
             trust=home.trust,
             cluster=self._cluster,
+            elsewhere=digest_bytes(described(spec)[1]) if spec.upstream.url else "",
         )
         about = {
             "apiVersion": SHIELD.api_version,
@@ -178,7 +184,15 @@ class Shield:
             image=cluster.image or self._defaults.image,
             logger=cluster.logger or self._defaults.logger,
         )
-        return msgspec.structs.replace(spec, cluster=filled)
+        upstream = spec.upstream
+        if cluster.inject == "transformer" and not upstream.url:
+            upstream = msgspec.structs.replace(upstream, url=self._predictor())
+        return msgspec.structs.replace(spec, cluster=filled, upstream=upstream)
+
+    def _predictor(self) -> str:
+        """Where KServe serves the predictor behind a transformer, within the cluster."""
+        service = labelled(self._cluster, self.name)["metadata"]["name"]
+        return f"http://{service}-predictor.{self._cluster.namespace}.svc.cluster.local"
 
     def _drive(self, tree: dict[str, Any]) -> None:
         loop, deployer = self._loop, self._deployer
