@@ -3,7 +3,15 @@
 import pytest
 
 from hauberk.adapters.kserve.deployer import ORIGINAL
-from hauberk.adapters.kubernetes.kinds import DIGEST, EVENT, JOB, SERVICE, SHIELD, TRAIN_JOB
+from hauberk.adapters.kubernetes.kinds import (
+    CONFIG_MAP,
+    DIGEST,
+    EVENT,
+    JOB,
+    SERVICE,
+    SHIELD,
+    TRAIN_JOB,
+)
 from hauberk.testing.kube.stage import IMAGE, Stage, framework_of
 
 pytestmark = pytest.mark.cluster
@@ -75,6 +83,8 @@ def test_an_alarm_leads_to_one_training_and_success_to_promotion(shielded: Stage
     assert (status["servingDigest"], status["twinDigest"]) == (candidate, twin)
     assert digest_in(shielded) == candidate
     assert status["mode"] == "normal"
+    listed = (shielded.cluster.get(CONFIG_MAP, "hauberk-signed") or {})["data"]
+    assert listed == {NAME: f"{candidate} {twin}"}, "what the admission policy lets be served"
     assert len(shielded.jobs(TRAIN_JOB, NAME)) == 1
     assert len(shielded.jobs(JOB, NAME)) == 2
     told = {one["reason"] for one in shielded.cluster.list(EVENT)}

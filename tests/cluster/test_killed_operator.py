@@ -82,7 +82,8 @@ def test_killed_while_the_shield_is_taken_away_the_service_is_given_back(stage: 
 
 def test_of_two_operators_one_leads_and_the_other_takes_over(stage: Stage) -> None:
     begin(stage)
-    second = Operator(stage.operator.namespace, stage.state, stage.operator.log.with_name("second"))
+    first = stage.operator
+    second = Operator(first.namespace, stage.state, first.log.with_name("second"), first.kubeconfig)
     second.start()
     try:
         stage.wait("the second waits", lambda: second.log.exists() and second.lines())

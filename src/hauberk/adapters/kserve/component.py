@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hauberk.core.spec import ClusterSpec
 
 MOUNT = "/var/lib/hauberk"
-"""Where pods see the volume with the state directories."""
+"""Where a pod sees its service's state directory."""
 PORT = 8080
 _CONTAINER = "kserve-container"  # the one that KServe sends requests to
 FRAMEWORKS = (
@@ -40,11 +40,6 @@ class Shape:
     shield: str
     cluster: ClusterSpec
 
-    @property
-    def home(self) -> str:
-        """The service's state directory as pods see it."""
-        return f"{MOUNT}/{self.shield}"
-
     def spec(self, routing: Routing) -> dict[str, Any]:
         """The fields of an ``InferenceService``'s ``spec`` that are ours under a routing.
 
@@ -70,12 +65,12 @@ class Shape:
     def component(self, digest: str | None, *, named: bool = False) -> dict[str, Any]:
         """The gateway; with a ``digest`` for the revision or deployment that was made for it."""
         host = "127.0.0.1" if self.cluster.mode == "serverless" else "0.0.0.0"  # noqa: S104 - behind a NetworkPolicy
-        settings = f"{self.home}/jobs/hauberk.toml"
+        settings = f"{MOUNT}/jobs/hauberk.toml"
         container = {
             "name": _CONTAINER,
             "image": self.cluster.image,
             "command": ["hauberk"],
-            "args": ["serve", "--state", self.home, "--config", settings, "--port", str(PORT)],
+            "args": ["serve", "--state", MOUNT, "--config", settings, "--port", str(PORT)],
             "env": [
                 {"name": "HAUBERK_SERVE_HOST", "value": host},
                 *([{"name": "HAUBERK_DIGEST", "value": digest}] if digest else []),
@@ -97,7 +92,7 @@ class Shape:
                 "capabilities": {"drop": ["ALL"]},
             },
             "volumeMounts": [
-                {"name": "hauberk-state", "mountPath": self.home, "subPath": self.shield},
+                {"name": "hauberk-state", "mountPath": MOUNT, "subPath": self.shield},
                 {"name": "hauberk-tmp", "mountPath": "/tmp"},  # noqa: S108 - of the pod
             ],
         }

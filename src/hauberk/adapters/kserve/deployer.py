@@ -9,7 +9,7 @@ import msgspec
 
 from hauberk.adapters.kserve.component import Shape, displaced
 from hauberk.adapters.kserve.replicas import behind
-from hauberk.adapters.kubernetes.kinds import LABEL, POD, SERVICE, SHIELD
+from hauberk.adapters.kubernetes.kinds import CONFIG_MAP, LABEL, POD, SERVICE, SHIELD
 from hauberk.adapters.local.files import read_file, write_file
 from hauberk.core.errors import ConfigError, DataError, EnvironmentFault
 from hauberk.core.ports import Routing
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ORIGINAL = "hauberk.dev/original"
 """On a ``ModelShield``: the component that the gateway replaced, as JSON."""
+SIGNED = "hauberk-signed"
+"""The ``ConfigMap`` with the digests that may be served, by shield."""
 _MAX_ROUTING = 1 << 16
 
 
@@ -52,7 +54,7 @@ class KServeDeployer:
             if digest != self.elsewhere:
                 self.trust.verified(digest)
         self._order(routing)
-        self.declare(routing)
+        self.settle(routing)
         pods = self.cluster.list(POD, labels={LABEL: self.shape.shield})
         if late := behind(self.home, pods, routing):
             raise EnvironmentFault(
@@ -70,14 +72,14 @@ class KServeDeployer:
         except (msgspec.DecodeError, RecursionError):
             raise DataError("not a routing", where=str(self.home / "routing.json")) from None
 
-    def declare(self, routing: Routing) -> dict[str, Any]:
-        """Bring the ``InferenceService`` to a routing; one that says so already is left alone."""
+    def settle(self, routing: Routing) -> None:
+        """Bring the cluster to a routing; what says so already is left alone."""
+        self._admit(routing)
         service = labelled(self.cluster, self.shape.shield)
-        meta, part = service["metadata"], self.shape.cluster.inject
-        self._displace(service, part)
-        return self.cluster.apply(
-            SERVICE, {"metadata": {"name": meta["name"]}, "spec": self.shape.spec(routing)}
-        )
+        self._displace(service, self.shape.cluster.inject)
+        name = service["metadata"]["name"]
+        tree = {"metadata": {"name": name}, "spec": self.shape.spec(routing)}
+        self.cluster.apply(SERVICE, tree)
 
     def restore(self) -> None:
         """Give the ``InferenceService`` back what the gateway replaced, and give up our fields."""
@@ -92,6 +94,15 @@ class KServeDeployer:
         change: dict[str, Any] = {part: back if original or part == "predictor" else None}
         self.cluster.merge(SERVICE, name, {"spec": change | {"canary": None}})
         self.cluster.apply(SERVICE, {"metadata": {"name": name}})
+        if self.cluster.get(CONFIG_MAP, SIGNED):
+            self.cluster.merge(CONFIG_MAP, SIGNED, {"data": {self.shape.shield: None}})
+
+    def _admit(self, routing: Routing) -> None:
+        """Tell the cluster's admission policy, where there is one, what may be served here."""
+        digests = " ".join(filter(None, (routing.primary, routing.twin, routing.canary)))
+        listed = self.cluster.get(CONFIG_MAP, SIGNED)
+        if listed and (listed.get("data") or {}).get(self.shape.shield) != digests:
+            self.cluster.merge(CONFIG_MAP, SIGNED, {"data": {self.shape.shield: digests}})
 
     def _order(self, routing: Routing) -> None:
         if self.routing() != routing:

@@ -36,9 +36,8 @@ def manifest(
     job: Job, cluster: ClusterSpec, *, shield: str, owner: dict[str, Any]
 ) -> dict[str, Any]:
     """The object that runs ``hauberk work`` on the job's folder; ``owner`` refers to the shield."""
-    home = f"{MOUNT}/{shield}"
-    arguments = ["work", "--config", f"{home}/jobs/hauberk.toml", "--state", home]
-    arguments.append(f"{home}/jobs/{job.id}")
+    arguments = ["work", "--config", f"{MOUNT}/jobs/hauberk.toml", "--state", MOUNT]
+    arguments.append(f"{MOUNT}/jobs/{job.id}")
     labels = {LABEL: shield, KIND: job.kind, INCIDENT: name_of(job.incident, shield)}
     meta = {"name": name_of(job.id, shield), "labels": labels, "ownerReferences": [owner]}
     if job.kind == "harden":
@@ -47,6 +46,8 @@ def manifest(
             "command": ["hauberk"],
             "args": arguments,
             "numNodes": cluster.nodes,
+            # By which the training runtime mounts this service's part of the volume alone.
+            "env": [{"name": "HAUBERK_SHIELD", "value": shield}],
         }
         reference = {
             "apiGroup": "trainer.kubeflow.org",
@@ -72,7 +73,7 @@ def _job(
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [
-            {"name": "state", "mountPath": f"{MOUNT}/{shield}", "subPath": shield},
+            {"name": "state", "mountPath": MOUNT, "subPath": shield},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - of the pod
         ],
     }

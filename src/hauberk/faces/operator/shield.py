@@ -201,7 +201,7 @@ class Shield:
         if self._stale:
             self._stale = False  # before, lest a change meanwhile is lost
             try:
-                deployer.declare(loop.state.routing)
+                deployer.settle(loop.state.routing)
             except HauberkError:
                 self._stale = True
                 raise

@@ -37,6 +37,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    who: str = ""
 
     def tree(self) -> Any:
         """The body; YAML is a superset of JSON, but slow.
@@ -272,7 +273,7 @@ class App:
             "resource": target.resource.plural + ("/status" if target.status else ""),
             "namespace": target.namespace,
             "name": target.name,
-            "agent": request.headers.get("user-agent", ""),
+            "who": request.who,
         }
         self.audit.write(json.dumps(line) + "\n")
         self.audit.flush()
@@ -320,9 +321,13 @@ async def _read(scope: dict[str, Any], receive: Any) -> Request:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    parts, who = tuple(part for part in scope["path"].split("/") if part), ""
+    if parts[:1] == ("as",):  # http://server/as/NAME is the server for someone named so
+        who, parts = parts[1], parts[2:]
     return Request(
+        who=who,
         method=scope["method"],
-        parts=tuple(part for part in scope["path"].split("/") if part),
+        parts=parts,
         query=dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True)),
         headers={key.decode().lower(): value.decode() for key, value in scope["headers"]},
         body=body,

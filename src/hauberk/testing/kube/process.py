@@ -58,6 +58,12 @@ class ApiServer:
         tree = yaml.safe_load(self.kubeconfig.read_text())
         return str(tree["clusters"][0]["cluster"]["server"])
 
+    def named(self, who: str) -> Path:
+        """A kubeconfig by which a client's requests bear a name in the audit log."""
+        path = self.folder / f"kubeconfig-{who}"
+        path.write_text(self.kubeconfig.read_text().replace(self.url, f"{self.url}/as/{who}"))
+        return path
+
     def audit(self) -> list[dict[str, Any]]:
         """Every request to an object so far."""
         lines = (self.folder / "audit.jsonl").read_bytes().splitlines()

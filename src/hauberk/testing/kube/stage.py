@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,10 +22,19 @@ from lightkube import ApiError, Client
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 
 from hauberk.adapters.kserve.component import FRAMEWORKS
+from hauberk.adapters.kserve.deployer import SIGNED
 from hauberk.adapters.kserve.replicas import FOLDER
 from hauberk.adapters.kubeflow.manifests import KIND
 from hauberk.adapters.kubernetes.cluster import Cluster
-from hauberk.adapters.kubernetes.kinds import JOB, LABEL, SERVICE, SHIELD, TRAIN_JOB, Kind
+from hauberk.adapters.kubernetes.kinds import (
+    CONFIG_MAP,
+    JOB,
+    LABEL,
+    SERVICE,
+    SHIELD,
+    TRAIN_JOB,
+    Kind,
+)
 from hauberk.adapters.local.files import write_file
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
@@ -95,14 +104,16 @@ class Operator:
     namespace: str
     state: Path
     log: Path
+    kubeconfig: Path
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it leads once the lease of the one before is old."""
         command = [sys.executable, "-m", "hauberk", "operator", "run", "-n", self.namespace]
         command += ["--state", str(self.state), "--image", IMAGE, "--lease-seconds", "2"]
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def kill(self) -> None:
         """End it as kill -9 does."""
@@ -139,15 +150,16 @@ class Stage:
     cluster: Cluster
     state: Path
     operator: Operator
-    _seq: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, kubeconfig: Path, folder: Path) -> Self:
         """Set a stage up; the operator is not started."""
         namespace, state = install(kubeconfig), folder / "state"
         state.mkdir(parents=True)
-        operator = Operator(namespace, state, folder / "operator.log")
-        return cls(Cluster(namespace), state, operator)
+        operator = Operator(namespace, state, folder / "operator.log", kubeconfig)
+        cluster = Cluster(namespace)
+        cluster.create(CONFIG_MAP, {"metadata": {"name": SIGNED}})  # as the chart does
+        return cls(cluster, state, operator)
 
     def close(self) -> None:
         """Stop the operator and let go of the cluster."""
