@@ -1,210 +1,311 @@
-"""The gateway against the bare ASGI floor: what the layers add to one request.
+"""The gateway against the bare ASGI floor and its peers: what its layers add to a request.
 
-Both answer the same binary V2 request with the same linear model, each in a process of its own
-behind uvicorn with uvloop and httptools. All layers are on but the model-specific detector: keys,
-roles, quotas, schema, drift statistics, tap and sealed log. One raw socket asks each in turn, so
-that whatever else the machine does falls on both.
+Every server runs the same linear model in a process of its own, and ``wrk`` asks it. Floor and
+gateway take turns, so that whatever else the machine does falls on both; what is added is the
+median over the turns of the differences. All layers of the gateway are on but the model-specific
+detector: keys, roles, quotas, schema, sanitisers, drift statistics, tap and sealed log.
+
+``--million`` asks the gateway a million times and prints its memory; it takes minutes.
 """
 
 from __future__ import annotations
 
-# ruff: noqa: PLC0415 - each process imports what it serves with, no more
 import argparse
-import json
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.table import Row, at_most, conditions, publish
+from benchmarks.gateway_load import Load, Question, memory, put_load, require_wrk
+from benchmarks.gateway_plot import plot
+from benchmarks.gateway_servers import SANITISE, SHAPES, Server, floor, ours, start, token_of
+from benchmarks.table import Row, at_least, at_most, conditions, publish
 
-CLASSES = 10
-SHAPES = {"28x28": (1, 28, 28), "3x224x224": (3, 224, 224)}
-TARGETS = {"28x28": (0.25, 1.0), "3x224x224": (1.0, None)}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-
-def floor(shape: tuple[int, ...], sock: socket.socket) -> None:
-    """The least that can answer: parse, run, encode; no check of anything."""
-    import uvicorn
-
-    from hauberk.adapters.models.session import Session
-    from hauberk.testing.toy_onnx import linear_onnx
-
-    run = Session(linear_onnx(weights(shape), shape=shape))
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        head_length = int(dict(scope["headers"])[b"inference-header-content-length"])
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            body += message["body"]
-            more = message.get("more_body", False)
-        head = json.loads(body[:head_length])
-        x = np.frombuffer(memoryview(body)[head_length:], np.float32)
-        logits = run(x.reshape(head["inputs"][0]["shape"]))
-        one: dict[str, Any] = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape)}
-        one["parameters"] = {"binary_data_size": logits.nbytes}
-        told = json.dumps({"model_name": "m", "outputs": [one]}).encode()
-        answer = told + logits.tobytes()
-        headers = [
-            (b"content-length", str(len(answer)).encode()),
-            (b"inference-header-content-length", str(len(told)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="off", log_config=None)
-    uvicorn.Server(config).run(sockets=[sock])
+INFER = "/v2/models/m/infer"
+ADDED = {"28x28": (0.25, 1.0), "3x224x224": (1.0, None)}
+TIMES = {"28x28": 5.0, "3x224x224": 20.0}
+ROWS = (1, 4, 16, 64, 256)
+PRINCIPALS = (10, 1_000, 100_000)
+PUBLISHED_MS = (5.0, 8.0)
 
 
-def ours(shape: tuple[int, ...], sock: socket.socket, folder: Path) -> None:
-    """The gateway with its layers on."""
-    from hauberk.adapters.local.records import RecordLog
-    from hauberk.core.ports import Routing
-    from hauberk.core.spec import parse_spec
-    from hauberk.faces.gateway.compose import compose
-    from hauberk.faces.gateway.identity import Clients
-    from hauberk.faces.gateway.server import run
-    from hauberk.testing.asking import clients
-    from hauberk.testing.gateway_fakes import FakeWorld
-    from hauberk.testing.toy_onnx import linear_onnx
+def question(shape: tuple[int, ...], *, rows: int = 1, binary: bool = True) -> Question:
+    """A request for rows, raw or in JSON."""
+    import json  # noqa: PLC0415
 
-    (folder / "blobs").mkdir()
-    world, state = FakeWorld(folder / "blobs"), folder / "state"
-    bounded = ("requests_per_second", "bytes_per_second", "rows_per_day")
-    quota = dict.fromkeys(bounded, 1e12)
-    spec = parse_spec({"model": {"name": "m"}, "quota": {**quota, "concurrent": 64}})
-    records = RecordLog(state / "records")
-    gateway = compose(
-        spec, state=state, world=world.world, clients=Clients(clients()), records=records
-    )
-    gateway.pool.arrange(Routing(primary=world.add(linear_onnx(weights(shape), shape=shape))))
-    run(gateway, spec, sock=sock, state=state)
+    from hauberk.testing.asking import CLIENT, binary_body, json_body  # noqa: PLC0415
+
+    x = np.random.default_rng(1).uniform(size=(rows, *shape)).astype(np.float32)
+    token = {"Authorization": f"Bearer {CLIENT}"}
+    if binary:
+        body, headers = binary_body(x, id="1", parameters={"binary_data_output": True})
+        return Question(body, {**headers, **token})
+    text = json.dumps(json_body(x, id="1")).encode()
+    return Question(text, {"Content-Type": "application/json", **token})
 
 
-def weights(shape: tuple[int, ...]) -> Any:
-    """The same linear model for both."""
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(int(np.prod(shape)), CLASSES)).astype(np.float32)
+class Bench:
+    """Servers of one shape, started once."""
 
+    def __init__(self, name: str, folder: Path, kinds: Sequence[str], seconds: float) -> None:
+        self.name, self.seconds, self.shape = name, seconds, SHAPES[name]
+        self.servers: dict[str, Server] = {}
+        for kind in kinds:
+            server = start(kind, name, folder)
+            if server is not None:
+                self.servers[kind] = server
 
-def request(shape: tuple[int, ...]) -> bytes:
-    """One binary request, headers and all."""
-    from hauberk.testing.asking import CLIENT, binary_body
-
-    x = np.random.default_rng(1).uniform(size=(1, *shape)).astype(np.float32)
-    body, headers = binary_body(x, parameters={"binary_data_output": True})
-    lines = ["POST /v2/models/m/infer HTTP/1.1", "Host: x", f"Authorization: Bearer {CLIENT}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
-
-
-class Peer:
-    """One server process and one connection to it."""
-
-    def __init__(self, kind: str, name: str, folder: Path) -> None:
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
-        command = [sys.executable, "-m", "benchmarks.gateway", "--serve", kind, "--shape", name]
-        command += ["--folder", str(folder), "--fd", str(sock.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[sock.fileno()])
-        self.connection = socket.create_connection(sock.getsockname())
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.close()
-
-    def ask(self, data: bytes) -> float:
-        """Seconds from the first byte sent to the last one received."""
-        started = time.perf_counter()
-        self.connection.sendall(data)
-        got = bytearray()
-        while b"\r\n\r\n" not in got:
-            got += self.connection.recv(65536)
-        head, _, rest = bytes(got).partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"\r\ncontent-length:")[2].split(b"\r\n")[0])
-        left = length - len(rest)
-        while left > 0:
-            left -= len(self.connection.recv(65536))
-        took = time.perf_counter() - started
-        if b" 200 " not in head[:20]:
-            raise RuntimeError(bytes(got)[:500])
-        return took
-
-    def cpu(self) -> float:
-        """CPU seconds of the process so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+    def ask(self, kind: str, *, binary: bool = True, connections: int = 1) -> Load | None:
+        """Load on one of them."""
+        server = self.servers.get(kind)
+        if server is None:
+            return None
+        asked = question(self.shape, binary=binary)
+        return put_load(
+            server.url + INFER,
+            asked,
+            pids=server.pids,
+            seconds=self.seconds,
+            connections=connections,
+        )
 
     def stop(self) -> None:
-        """End it."""
-        self.connection.close()
-        self.process.terminate()
-        self.process.wait(20)
+        """End them."""
+        for server in self.servers.values():
+            server.stop()
 
 
-def measure(name: str, asks: int) -> list[Row]:
-    """Latency of both in turn, in milliseconds."""
-    data = request(SHAPES[name])
-    with tempfile.TemporaryDirectory() as folder:
-        peers = [Peer(kind, name, Path(folder)) for kind in ("floor", "ours")]
-        took: list[list[float]] = [[], []]
-        try:
-            for _ in range(200):
-                for peer in peers:
-                    peer.ask(data)
-            before = [peer.cpu() for peer in peers]
-            for _ in range(asks):
-                for mine, peer in zip(took, peers, strict=True):
-                    mine.append(peer.ask(data) * 1e3)
-            cpu = [(p.cpu() - b) / asks * 1e3 for p, b in zip(peers, before, strict=True)]
-        finally:
-            for peer in peers:
-                peer.stop()
-    base, full = (dict(zip(("min", "p50", "p99"), figures(one), strict=True)) for one in took)
-    rows = [
-        Row(id=f"{name} {at} ms", measured=full[at], peer=base[at], ratio=full[at] / base[at])
-        for at in ("min", "p50", "p99")
+def compare(bench: Bench, turns: int) -> list[Row]:
+    """Latency of one client, ours against the floor, and requests a second against the peers."""
+    rows: list[Row] = []
+    loads: dict[str, list[Load]] = {"floor": [], "ours": []}
+    bench.ask("floor")
+    bench.ask("ours")
+    for _ in range(turns):
+        for kind, told in loads.items():
+            load = bench.ask(kind)
+            assert load is not None
+            told.append(load)
+    base, full = loads["floor"], loads["ours"]
+    for key in ("low", "p50", "p99", "cpu"):
+        ours_, floor_ = (statistics.median(getattr(x, key) for x in one) for one in (full, base))
+        label = {"low": "min ms", "cpu": "CPU ms a request"}.get(key, f"{key} ms")
+        rows.append(
+            Row(id=f"{bench.name} {label}", measured=ours_, peer=floor_, ratio=ours_ / floor_)
+        )
+    for key, target in zip(("p50", "p99"), ADDED[bench.name], strict=True):
+        added = statistics.median(
+            getattr(a, key) - getattr(b, key) for a, b in zip(full, base, strict=True)
+        )
+        label = f"{bench.name} added {key} ms"
+        rows.append(at_most(label, added, target) if target else Row(id=label, measured=added))
+    return [*rows, *_rates(bench)]
+
+
+def _rates(bench: Bench) -> list[Row]:
+    rows: list[Row] = []
+    mine = {count: bench.ask("ours", connections=count) for count in (1, 8)}
+    peers = [
+        ("floor", True),
+        ("kserve", True),
+        ("kserve", False),
+        ("transformer", False),
+        ("mlserver", False),
     ]
-    rows.append(Row(id=f"{name} cpu ms", measured=cpu[1], peer=cpu[0], ratio=cpu[1] / cpu[0]))
-    for at, target in zip(("p50", "p99"), TARGETS[name], strict=True):
-        if target is not None:
-            rows.append(at_most(f"{name} added {at} ms", full[at] - base[at], target))
+    best = 0.0
+    for kind, binary in peers:
+        form = "binary" if binary else "JSON"
+        for count in (1, 8):
+            load, own = bench.ask(kind, binary=binary, connections=count), mine[count]
+            if load is None or own is None:
+                rows.append(Row(id=f"{bench.name} {kind}: not installed", measured=None))
+                break
+            best = max(best, load.rate) if kind == "kserve" else best
+            rows.append(
+                Row(
+                    id=f"{bench.name} req/s, {count} clients, {kind} {form}",
+                    measured=own.rate,
+                    peer=load.rate,
+                    ratio=own.rate / load.rate,
+                )
+            )
+            if count == 1:
+                label = f"{bench.name} p50 ms, {kind} {form}"
+                rows.append(
+                    Row(id=label, measured=own.p50, peer=load.p50, ratio=own.p50 / load.p50)
+                )
+                label = f"{bench.name} CPU ms a request, {kind} {form}"
+                rows.append(
+                    Row(id=label, measured=own.cpu, peer=load.cpu, ratio=own.cpu / load.cpu)
+                )
+    most = max((load.rate for load in mine.values() if load), default=0.0)
+    if best:
+        label = f"{bench.name} req/s over KServe's SDK at its best"
+        rows.append(at_least(label, most / best, TIMES[bench.name]))
     return rows
 
 
-def figures(took: list[float]) -> tuple[float, float, float]:
-    """Minimum, median and 99th percentile."""
-    return min(took), statistics.median(took), statistics.quantiles(took, n=100)[98]
+def by_payload(bench: Bench) -> tuple[list[Row], list[tuple[float, float]]]:
+    """The median latency of requests of more and more rows: a line fits it."""
+    server, points = bench.servers["ours"], []
+    for rows in ROWS:
+        asked = question(bench.shape, rows=rows)
+        load = put_load(server.url + INFER, asked, pids=server.pids, seconds=bench.seconds)
+        points.append((len(asked.body) / 1024, load.p50))
+    x, y = np.array(points).T
+    slope, start_ = np.polyfit(x, y, 1, w=1 / y)
+    fit = slope * x + start_
+    worst = float(np.max(np.abs(fit - y) / y))
+    exponent = float(np.polyfit(np.log(x[-3:]), np.log(y[-3:]), 1)[0])
+    return [
+        Row(id="payload: ms a further KiB", measured=float(slope)),
+        Row(id="payload: worst distance from a line", measured=worst),
+        at_most("payload: growth exponent, 16 to 256 rows", exponent, 1.05),
+    ], points
+
+
+def by_principals(folder: Path, seconds: float) -> tuple[list[Row], list[tuple[float, float]]]:
+    """The median latency while more and more principals ask in turn."""
+    points, shape = [], SHAPES["28x28"]
+    for count in PRINCIPALS:
+        server = start("ours", "28x28", folder, clients=count)
+        assert server is not None
+        try:
+            base = question(shape)
+            asked = Question(base.body, base.headers, [token_of(n) for n in range(count)])
+            load = put_load(server.url + INFER, asked, pids=server.pids, seconds=2 * seconds)
+            points.append((float(count), load.p50))
+        finally:
+            server.stop()
+    ratio = points[-1][1] / points[0][1]
+    return [at_most("principals: p50 of 100 000 over that of 10", ratio, 1.25)], points
+
+
+def rpc(bench: Bench, asks: int = 1500) -> list[Row]:
+    """The same over gRPC with raw contents, asked by one client in turn."""
+    grpc: Any = import_module("grpc")  # of an extra
+
+    from hauberk.adapters.upstream.wire import packed, put, put_always  # noqa: PLC0415
+    from hauberk.testing.asking import CLIENT  # noqa: PLC0415
+
+    x = np.random.default_rng(1).uniform(size=(1, *bench.shape)).astype(np.float32)
+    tensor = put(1, "x") + put(2, "FP32") + put(3, packed(x.shape))
+    data = put(1, "m") + put(3, "1") + put_always(5, tensor) + put_always(7, x.tobytes())
+    took: dict[str, list[float]] = {}
+    for kind in ("ours", "kserve"):
+        server = bench.servers.get(kind)
+        if server is None:
+            continue
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+            call: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            told = took.setdefault(kind, [])
+            for number in range(asks + 50):
+                begun = time.perf_counter()
+                call(data, metadata=[("authorization", f"Bearer {CLIENT}")], timeout=20)
+                if number >= 50:
+                    told.append((time.perf_counter() - begun) * 1e3)
+    own, peer = (statistics.median(took[kind]) for kind in ("ours", "kserve"))
+    return [Row(id=f"{bench.name} gRPC p50 ms", measured=own, peer=peer, ratio=own / peer)]
+
+
+def sanitisers() -> list[Row]:
+    """Validation and one sanitiser, an image at a time, beside the published 5 to 8 ms."""
+    import cv2  # noqa: PLC0415
+
+    from hauberk.core.registry import find  # noqa: PLC0415
+    from hauberk.guard.schema import Schema  # noqa: PLC0415
+
+    rows = []
+    for shape, asks in (((3, 224, 224), 200), ((3, 1024, 2048), 20)):
+        noise = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+        x = np.stack([cv2.GaussianBlur(plane, (0, 0), 3) for plane in noise])[None]
+        schema = Schema(shape=shape)
+        for name in ("requantise", "squeeze", "median", "bilateral", "jpeg", "tv"):
+            guard, took = find("guard", name)(), []
+            for _ in range(asks if name != "tv" else max(5, asks // 10)):
+                begun = time.perf_counter()
+                schema.inspect(x)
+                guard.inspect(x)
+                took.append((time.perf_counter() - begun) * 1e3)
+            p95 = float(np.quantile(took, 0.95))
+            label = f"schema + {name} p95 ms, {'x'.join(map(str, shape))}"
+            low = PUBLISHED_MS[0]
+            rows.append(Row(id=label, measured=p95, peer=low, ratio=p95 / low))
+    return rows
+
+
+def million(folder: Path, asks: int) -> list[Row]:
+    """Memory of the gateway while it is asked again and again by eight clients."""
+    server = start("ours", "28x28", folder)
+    assert server is not None
+    asked, done, after = question(SHAPES["28x28"]), 0, 0.0
+    try:
+        pid = server.processes[0].pid
+        while done < asks:
+            load = put_load(server.url + INFER, asked, pids=server.pids, seconds=20, connections=8)
+            done += load.requests
+            after = after if after and done - load.requests >= asks / 10 else memory(pid)
+            print(f"{done} requests, {memory(pid):.0f} MiB", file=sys.stderr)
+        grown = memory(pid) - after
+    finally:
+        server.stop()
+    return [
+        Row(id="requests", measured=float(done)),
+        at_most("memory gained from a tenth of them to the last, MiB", grown, 16.0),
+    ]
 
 
 def main() -> int:
     """Measure, print, write down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--asks", type=int, default=3000)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
     parser.add_argument("--serve", choices=["floor", "ours"])
     parser.add_argument("--shape", choices=list(SHAPES))
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--fd", type=int)
+    parser.add_argument("--ports", type=int, nargs=2)
+    parser.add_argument("--clients", type=int, default=0)
     given = parser.parse_args()
     if given.serve:
-        sock = socket.socket(fileno=given.fd)
-        sock.setblocking(False)
-        shape = SHAPES[given.shape]
+        shape, (http, grpc) = SHAPES[given.shape], given.ports
         if given.serve == "floor":
-            floor(shape, sock)
+            floor(shape, http)
         else:
-            ours(shape, sock, given.folder)
+            ours(shape, http, grpc, given.folder, given.clients)
         return 0
-    rows = [*measure("28x28", given.asks), *measure("3x224x224", max(100, given.asks // 5))]
-    return publish("gateway", conditions(asks=given.asks), rows)
+    require_wrk()
+    facts = conditions(seconds=given.seconds, turns=given.turns, sanitise=" ".join(SANITISE))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if given.million:
+            return publish("gateway-memory", facts, million(folder, given.million))
+        rows: list[Row] = sanitisers()
+        lines = {}
+        for name in SHAPES:
+            kinds = ("floor", "ours", "kserve", "transformer", "mlserver")
+            bench = Bench(name, folder, kinds, given.seconds)
+            try:
+                rows += compare(bench, given.turns)
+                rows += rpc(bench, 1500 if name == "28x28" else 300)
+                if name == "28x28":
+                    more, lines["payload"] = by_payload(bench)
+                    rows += more
+            finally:
+                bench.stop()
+        more, lines["principals"] = by_principals(folder, given.seconds)
+        rows += more
+    plot(lines["payload"], lines["principals"])
+    return publish("gateway", facts, rows)
 
 
 if __name__ == "__main__":

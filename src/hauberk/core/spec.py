@@ -185,6 +185,21 @@ class UpstreamSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ca: str = ""
 
 
+class PayloadSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What KServe's payload logger posts of models that the gateway does not serve.
+
+    Without ``token_sha256`` nothing is taken. ``digest`` is that of the model behind, if it is
+    known; ``wait_seconds`` is how long one of the two events of a request waits for the other.
+    """
+
+    token_sha256: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
+    digest: str = ""
+    tenant: Text = "default"
+    wait_seconds: Positive = 60.0
+    queue: Count = 4096
+    queue_bytes: Count = 256 * 2**20
+
+
 class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Detection without labels.
 
@@ -275,6 +290,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quota: QuotaSpec = QuotaSpec()
     seal: SealSpec = SealSpec()
     upstream: UpstreamSpec = UpstreamSpec()
+    payloads: PayloadSpec = PayloadSpec()
     detect: DetectSpec = DetectSpec()
     harden: HardenSpec = HardenSpec()
     loop: LoopSpec = LoopSpec()

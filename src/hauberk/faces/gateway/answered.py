@@ -33,6 +33,10 @@ class Round:
     trouble: Trouble | None = None
     _logits: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
 
+    def give(self, model: Served, logits: NDArray[np.float32]) -> None:
+        """Take logits that the model gave elsewhere as its own."""
+        self._logits[model.digest] = logits
+
     def logits(self, model: Served | None) -> NDArray[np.float32] | None:
         """The model's logits; None if there is no model or it failed."""
         if model is None:

@@ -1,6 +1,7 @@
 """The HTTP face of the data plane: a bare ASGI application.
 
-Open to all: ``/v2/health/live`` and ``/v2/health/ready``. By policy: ``/v2`` and ``/v2/models/…``,
+Open to all: ``/v2/health/live`` and ``/v2/health/ready``. By a token of its own:
+:mod:`hauberk.faces.gateway.payloads`. By policy: ``/v2`` and ``/v2/models/…``,
 ``/v1/models/…``, the repository (:mod:`hauberk.faces.gateway.repository`) and, for operators,
 :mod:`hauberk.faces.gateway.control`.
 """
@@ -17,6 +18,7 @@ from hauberk.faces.gateway import codec_binary, codec_json, codec_v1, extensions
 from hauberk.faces.gateway.body import Gone, Headers, check_type
 from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, split
 from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge
+from hauberk.faces.gateway.payloads import PATH as PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.control import Control
     from hauberk.faces.gateway.dataplane import DataPlane
     from hauberk.faces.gateway.entrance import Entrance, Visit
+    from hauberk.faces.gateway.payloads import Payloads
     from hauberk.faces.gateway.sealing import Sealing
     from hauberk.faces.gateway.tensors import Request
 
@@ -43,7 +46,8 @@ class App:
     control: Control
     entrance: Entrance
     sealing: Sealing | None = None
-    payloads: bool = False
+    keep_payloads: bool = False
+    payloads: Payloads | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other kinds of scope are not served."""
@@ -66,7 +70,7 @@ class App:
                 answer.status.value, answer.route, time.perf_counter() - call.started
             )
         if self.sealing is not None and call.principal is not None:
-            self.sealing.put(call.fact(answer, payload=self.payloads))
+            self.sealing.put(call.fact(answer, payload=self.keep_payloads))
         for message in answer.messages():
             await send(message)
 
@@ -90,6 +94,8 @@ class App:
             raise TooLarge("the headers are too long")
         if call.path[:2] == ("v2", "health"):
             return self._health(call)
+        if self.payloads is not None and call.path[:3] == PAYLOADS:
+            return await self.payloads.receive(call)
         call.principal = await self.entrance.identify(
             call.headers.one(b"authorization"), call.certificate
         )

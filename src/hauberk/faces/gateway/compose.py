@@ -30,6 +30,7 @@ from hauberk.faces.gateway.logs import Log
 from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.outputs import Blunt
 from hauberk.faces.gateway.pace import Pace
+from hauberk.faces.gateway.payloads import Payloads
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
@@ -193,6 +194,18 @@ def compose(
             dropped=meters.unsealed.inc,
             failed=lambda why: report(part="seal", why=why),
         )
-    payloads = spec.seal.keep == "payloads"
-    app = App(plane, control, reception.entrance, sealing, payloads)
+    keep = spec.seal.keep == "payloads"
+    payloads = None
+    if spec.payloads.token_sha256:
+        payloads = Payloads(
+            spec=spec.payloads,
+            tell=tell,
+            look=plane.look,
+            told=meters.payload,
+            sealing=sealing,
+            keep=keep,
+            flag_p=spec.detect.flag_p,
+            limit=limits.body_bytes,
+        )
+    app = App(plane, control, reception.entrance, sealing, keep, payloads)
     return Gateway(app, tap, workers, pool, log, limits, reception, sealing, upstream)

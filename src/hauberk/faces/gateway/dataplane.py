@@ -193,6 +193,23 @@ class DataPlane:
             },
         )
 
+    def look(self, x: NDArray[np.float32], logits: NDArray[np.float32] | None) -> Suspicion | None:
+        """How suspect rows are that another server answered; None if our pair cannot tell.
+
+        ``logits`` are those of its answer; without any, our copy of the model is asked.
+        """
+        lineup = self.pool.lineup
+        if lineup is None or lineup.screen is None:
+            return None
+        try:
+            lineup.primary.schema.inspect(x)
+        except DataError:
+            return None
+        round_ = Round(x, self.failed)
+        if logits is not None and logits.shape == (len(x), lineup.primary.run.classes):
+            round_.give(lineup.primary, logits)
+        return self._screen(lineup, round_)
+
     def _screened(self, answered: Answered) -> Screened:
         """How suspect the rows are, and the twin's logits; the pace learns how long it took."""
         begun = time.perf_counter()

@@ -90,6 +90,12 @@ class Meters:
             ]
             for how in ("inline", "after", "sampled-out")
         }
+        self._payloads = Counter(
+            "hauberk_payloads",
+            "Events of the payload logger: joined, repeated, lost, dropped or unreadable.",
+            ("what",),
+            registry=own,
+        )
         self.unscreened = Counter(
             "hauberk_screen_dropped", "Answered requests that nobody screened.", registry=own
         )
@@ -119,6 +125,10 @@ class Meters:
     def screened(self, how: str) -> None:
         """Count a request by how it is screened."""
         self._screened[how].inc()
+
+    def payload(self, what: str, count: int) -> None:
+        """Count events of the payload logger by what became of them."""
+        self._payloads.labels(what).inc(count)
 
     def told(self, records: Sequence[Record]) -> None:
         """Count the rows of one request."""

@@ -96,6 +96,8 @@ def run(
         retract(state)
         gateway.workers.close()
         gateway.app.plane.afterwards.close(spec.serve.drain_seconds)
+        if gateway.app.payloads is not None:
+            gateway.app.payloads.close(spec.serve.drain_seconds)
         gateway.tap.close(spec.serve.drain_seconds)
         if gateway.sealing is not None:
             gateway.sealing.close(spec.serve.drain_seconds)
