@@ -45,6 +45,7 @@ class Ed25519Signer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._private: Ed25519PrivateKey | None = None
+        self._identity: str | None = None
 
     @classmethod
     def create(cls, folder: Path) -> Ed25519Signer:
@@ -68,7 +69,9 @@ class Ed25519Signer:
 
     @property
     def key_id(self) -> str:
-        return digest_bytes(self._key().public_key().public_bytes_raw())
+        if self._identity is None:
+            self._identity = digest_bytes(self._key().public_key().public_bytes_raw())
+        return self._identity
 
     def public_pem(self) -> bytes:
         """The public key, to be put into another machine's ``trusted`` folder."""

@@ -259,7 +259,8 @@ class DataPlane:
     ) -> tuple[Route, Served, NDArray[np.float32], list[Record]]:
         """Who answers, and the logits; a canary that fails is stood in for, and recorded."""
         refusals: list[Record] = []
-        seats = [lineup.choose(_share(self.key, name))]
+        # The share matters to a canary alone.
+        seats = [lineup.choose(_share(self.key, name) if lineup.canary else 1.0)]
         if seats[0][0] == "canary":
             seats.append(lineup.steady)
         for route, model in seats:

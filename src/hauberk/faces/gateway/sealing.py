@@ -10,8 +10,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -38,8 +37,7 @@ class SealSink(Protocol):
         """Let another process write."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one request; ``payload`` is the body that came and the one that went."""
 
     at: float
@@ -54,7 +52,7 @@ class Fact:
     route: str = ""
     digest: str = ""
     latency_ms: float = 0.0
-    payload: tuple[bytes | memoryview, bytes] | None = None
+    payload: tuple[Any, bytes] | None = None
 
     def encode(self) -> bytes:
         """As JSON, payloads in base64."""
@@ -69,7 +67,7 @@ class Fact:
         return 0 if self.payload is None else sum(map(len, self.payload))
 
 
-_FIELDS = tuple(name for name in Fact.__slots__ if name not in {"tenant", "payload"})
+_FIELDS = tuple(name for name in Fact.__struct_fields__ if name not in {"tenant", "payload"})
 
 
 class Sealing:

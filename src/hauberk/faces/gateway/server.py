@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _RECHECK_SECONDS = 2.0
 _KEEP_ALIVE_SECONDS = 75
-_SWITCH_SECONDS = 2e-4
+_SWITCH_SECONDS = 5e-5
 
 
 def serve(spec: Spec, *, state: Path, replica: str = "", digest: str = "") -> None:
