@@ -96,7 +96,7 @@ def compared(
     one: Subject,
     norm: Norm,
     *,
-    times: int,
+    times: tuple[int, int],
     rates: dict[str, float],
     known: dict[tuple[str, ...], tuple[float, float]],
 ) -> Iterator[Row]:
@@ -106,13 +106,13 @@ def compared(
     """
     label = f"{one.name} {norm}, {name}"
     attack = our_attack(name, one)
-    times = 1 if name in LONG else times
+    own, theirs = (1, 1) if name in LONG else times
     ours(
         PGD(steps=1, fast=True), Subject(one.name, one.module, one.x[:4], one.y[:4], one.eps), norm
     )
     with Floor(one, rates) as floor:
-        seconds, left = measured(lambda: ours(attack, one, norm), one, norm, times)
-    least = floor.seconds / times
+        seconds, left = measured(lambda: ours(attack, one, norm), one, norm, own)
+    least = floor.seconds / own
     yield Row(id=f"{label}: accuracy left, ours", measured=left)
     spent: dict[str, float] = {}
     lefts: dict[str, float] = {}
@@ -120,7 +120,7 @@ def compared(
     for peer, run in peers(wanted, norm).items():
         key = (one.name, norm, wanted, peer)
         if key not in known:
-            known[key] = measured(lambda run=run: run(one), one, norm, times)  # type: ignore[misc]
+            known[key] = measured(lambda run=run: run(one), one, norm, theirs)  # type: ignore[misc]
         spent[peer], lefts[peer] = known[key]
         yield Row(id=f"{label}: accuracy left, {peer}", measured=lefts[peer])
         ratio = spent[peer] / seconds
@@ -145,7 +145,9 @@ def compared(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=128)
-    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--times", type=int, default=3, help="runs of ours; the median counts")
+    parser.add_argument("--peer-times", type=int, default=3, help="runs of each peer")
+    parser.add_argument("--long-images", type=int, default=128, help="for the ensembles")
     parser.add_argument("--attacks", default="pgd-40,apgd-ce,square")
     parser.add_argument("--l2", default="pgd-40", help="the attacks in l2")
     parser.add_argument("--long", default="auto,best", help="the ensembles")
@@ -159,20 +161,21 @@ def main() -> int:
     began, rates = time.process_time(), matmul_rates()
     known: dict[tuple[str, ...], tuple[float, float]] = {}
     rows = [Row(id=f"matmul, GFLOP/s, {kind}", measured=rate / 1e9) for kind, rate in rates.items()]
-    plan: list[tuple[Norm, str, str]] = [
-        ("linf", chosen.models, chosen.attacks),
-        ("l2", chosen.models, chosen.l2),
-        ("linf", chosen.long_models, chosen.long),
+    times = (chosen.times, chosen.peer_times)
+    plan: list[tuple[Norm, str, str, int]] = [
+        ("linf", chosen.models, chosen.attacks, chosen.images),
+        ("l2", chosen.models, chosen.l2, chosen.images),
+        ("linf", chosen.long_models, chosen.long, chosen.long_images),
     ]
-    for norm, models, attacks in plan:
+    for norm, models, attacks, images in plan:
         names = [name for name in attacks.split(",") if name]
-        for one in subjects(models.split(",") if names else (), chosen.images, norm):
+        for one in subjects(models.split(",") if names else (), images, norm):
             one.module.requires_grad_(requires_grad=True)
             with torch.no_grad():
                 right = float((one.module(one.x).argmax(1) == one.y).float().mean())
             rows.append(Row(id=f"{one.name} {norm}: accuracy untouched", measured=right))
             for name in names:
-                for row in compared(name, one, norm, times=chosen.times, rates=rates, known=known):
+                for row in compared(name, one, norm, times=times, rates=rates, known=known):
                     print(
                         f"{time.process_time() - began:6.0f} s  {row}", file=sys.stderr, flush=True
                     )
@@ -184,7 +187,8 @@ def main() -> int:
         n=chosen.images,
         eps="linf .3 and 8/255, l2 2 and .5",
         step="eps / 10",
-        times=chosen.times,
+        n_ensembles=chosen.long_images,
+        runs=f"median of {chosen.times}, peers {chosen.peer_times}, ensembles 1",
         threads=1,
         dtype="float32, ours with bfloat16 inside and float32 verdicts",
         torch=torch.__version__,

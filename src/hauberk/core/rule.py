@@ -71,6 +71,20 @@ _ALL = (
         limit=1e-3,
         severity=Severity.HIGH,
     ),
+    Rule(
+        code="HB-E008",
+        title="certified accuracy",
+        text="The share of samples that are proven right wherever in the ball they are moved.",
+        sense="at-least",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0015", "AML.T0043"),
+    ),
+    Rule(
+        code="HB-E009",
+        title="stated property proven",
+        text="A property of the outputs holds for every input of a stated box, by proof.",
+        severity=Severity.HIGH,
+    ),
     *DETECTION,
     Rule(
         code="HB-S001",

@@ -66,3 +66,17 @@ def test_attacks_are_made_ready(model: Path) -> None:
     args = ["evaluate", str(model), "--data", "digits", "--quiet"]
     assert run([*args, *flags]) == 2
     assert run([*args, "--attacks", "fgsm", "--surrogate", str(model)]) == 2
+
+
+def test_proofs_stand_beside_the_attacks(model: Path) -> None:
+    claim = model.with_name("claims.toml")
+    claim.write_text('[[property]]\nname = "grey"\nlow = 0.5\nhigh = 0.5\nabove = [0, 1]\n')
+    flags = ("--threat", "linf:0.001", "--certify", "interval", "--certify", "crown")
+    code, found = _told(model, "--samples", "8", *flags, "--property", str(claim))
+    assert code == 1
+    told: Any = found
+    assert [one["rule"] for one in told].count("HB-E008") == 2
+    (proof,) = (one for one in told if one["rule"] == "HB-E009")
+    assert proof["verdict"] in {"pass", "fail"}
+    code = run(["evaluate", str(model), "--data", "digits", "--certify", "smoothing", "--quiet"])
+    assert code == 2, "smoothing certifies in l2"

@@ -11,6 +11,7 @@ import click
 from hauberk.faces.cli import options
 
 if TYPE_CHECKING:
+    from hauberk.core.evidence import Evidence
     from hauberk.core.spec import Spec
     from hauberk.faces.cli.output import Output
 
@@ -54,6 +55,20 @@ _BOUNDED = 100
     metavar="FILE",
     help="What a row of a table may become: constraints on its columns, as TOML.",
 )
+@click.option(
+    "--certify",
+    "ways",
+    multiple=True,
+    type=click.Choice(["interval", "crown", "smoothing"]),
+    help="Prove a lower bound too, beside the attacks' upper one; may be given again.",
+)
+@click.option(
+    "--property",
+    "properties",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Prove or refute stated properties over boxes of inputs, as TOML.",
+)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -90,8 +105,10 @@ def command(
     """
     from hauberk.adapters.local.evaluation import Plan, carried_out
     from hauberk.adapters.local.kept_shards import KeptShards
+    from hauberk.adapters.local.proofs import proofs
     from hauberk.adapters.models.load import load
     from hauberk.core.digest import digest_file
+    from hauberk.core.errors import UserError
     from hauberk.core.registry import find
     from hauberk.core.threat import ThreatModel
     from hauberk.evaluate.masking import masking
@@ -106,6 +123,8 @@ def command(
         find("attack", name)
     for file in (model, *what["surrogates"]):
         load(file)  # refuses here, in one line, what a worker would refuse later
+    if "smoothing" in what["ways"] and spec.threat.norm != "l2":
+        raise UserError("smoothing certifies in l2", hint="--threat l2:0.25")
     bounded = budget is not None or width is not None
     plan = Plan(
         model=str(model.absolute()),
@@ -141,7 +160,12 @@ def command(
     heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}  threat {threat}"
     if left_out:
         heading += f"  {left_out} samples left out"
-    code = output.evidence((*evidence, masking(result, plan.digest)), heading=heading)
+    proven: tuple[Evidence, ...] = ()
+    if what["ways"] or what["properties"]:
+        with output.progress("proofs") as advance:
+            told = proofs(plan, result.n, what["ways"], what["properties"], progress=advance)
+            proven = tuple(told)
+    code = output.evidence((*evidence, *proven, masking(result, plan.digest)), heading=heading)
     kept.drop()
     return code
 
