@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PEERS  ?= .venv-peers
 
-.PHONY: demo test test-cluster crd check lint nightly bench clean clients
+.PHONY: demo test test-cluster test-kubeflow crd check lint nightly bench clean clients
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -63,5 +63,18 @@ $(PEERS)/.done: pyproject.toml constraints.txt benchmarks/peers.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers.txt
 	touch $@
 
+# Pipelines, Ray, MLflow and torchrun: minutes, and extras that the other tests do without.
+test-kubeflow: $(VENV)/.kubeflow $(VENV)-mlflow/.done ## the tests of the Kubeflow and MLflow adapters
+	HAUBERK_MLFLOW=$(CURDIR)/$(VENV)-mlflow/bin/mlflow $(BIN)/pytest --timeout 1200 tests/kubeflow -m kubeflow
+
+$(VENV)/.kubeflow: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,kubeflow,mlflow,ray]'
+	touch $@
+
+$(VENV)-mlflow/.done: requirements-mlflow.txt
+	$(PYTHON) -m venv $(VENV)-mlflow
+	$(VENV)-mlflow/bin/pip install --quiet --disable-pip-version-check -r requirements-mlflow.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) $(VENV)-clients .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VENV)-clients $(VENV)-mlflow .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -43,6 +43,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "engine": {
         "inline": "hauberk.adapters.local.pool:Inline",
         "processes": "hauberk.adapters.local.pool:Processes",
+        "ray": "hauberk.adapters.ray.engine:Ray",
     },
     "guard": {
         "bilateral": "hauberk.guard.bilateral:Bilateral",

@@ -37,6 +37,7 @@ VERBS: dict[str, str] = {
     "operator": "Protect the services of a Kubernetes namespace.",
     "review": "Label the requests most worth it; the labels decide.",
     "loop": "Watch, contain, harden, judge and promote, without end.",
+    "pipeline": "Run the loop's work as a Kubeflow pipeline, or compile it.",
     "report": "Render the report of a loop.",
     "verify": "Follow a model back to its data, or check a signature of its files.",
     "sign": "Sign the files of a model, as OpenSSF model-signing does.",

@@ -72,6 +72,52 @@ def register(*, model: Path, by: str, spec: Spec, state: Path, output: Output) -
     return 0
 
 
+_mlflow = click.option(
+    "--mlflow",
+    "url",
+    required=True,
+    envvar="MLFLOW_TRACKING_URI",
+    metavar="URL",
+    help="The MLflow server. [env: MLFLOW_TRACKING_URI]",
+)
+_insecure = click.option("--insecure", is_flag=True, help="Allow http beyond this machine.")
+
+
+@command.command()
+@click.argument("uri")
+@_mlflow
+@_insecure
+@click.option("--to", "file", type=click.Path(path_type=Path), required=True, metavar="FILE")
+@options.output("json")
+def fetch(*, uri: str, url: str, insecure: bool, file: Path, output: Output) -> int:
+    """Fetch models:/NAME@ALIAS from MLflow, ONNX or safetensors alone; nothing is unpickled."""
+    from hauberk.adapters.local.files import create_file
+    from hauberk.adapters.mlflow.registry import MlflowRegistry
+
+    found = MlflowRegistry(url, insecure=insecure).fetch(uri)
+    if not create_file(file, found.data):
+        raise UserError("there is a file already", where=str(file))
+    output.data({"file": str(file), "version": found.version, "digest": found.digest})
+    output.say("it is not trusted yet: `hauberk vet` it, then `hauberk models register` it")
+    return 0
+
+
+@command.command()
+@_mlflow
+@_insecure
+@click.option("--name", required=True, help="The registered model's name.")
+@options.state
+@options.output("json")
+def mirror(*, url: str, insecure: bool, name: str, state: Path, output: Output) -> int:
+    """Bring MLflow in line with the ledger: champion serves, challenger is tried, with evidence."""
+    from hauberk.adapters.mlflow.mirror import mirror as bring
+    from hauberk.adapters.mlflow.registry import MlflowRegistry
+
+    home, registry = _home(state), MlflowRegistry(url, insecure=insecure)
+    output.data(bring(registry, name, ledger=home.ledger, store=home.store, trust=home.trust))
+    return 0
+
+
 def _home(state: Path) -> Home:
     from hauberk.adapters.local.home import Home
 
