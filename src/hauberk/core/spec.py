@@ -220,7 +220,8 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Adversarial training. ``steps`` and ``step_size`` are the inner attack's.
 
     ``method`` names a method and what is joined to it, as in ``ema,adversarial``. Left out,
-    ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data.
+    ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data. ``processes`` train in
+    step on this machine, each with its share of the cores; their number changes the weights.
     """
 
     method: Text = "adversarial"
@@ -229,6 +230,7 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     step_size: Positive | None = None
     learning_rate: Positive = 2e-3
     batch_size: Count | None = None
+    processes: Count = 1
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 

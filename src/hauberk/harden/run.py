@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hauberk.harden.distributed import Team
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,8 @@ class Run:
     """Hooks of one training; by default it keeps nothing and tells no one.
 
     ``checkpoint`` gets the bytes of a checkpoint after each ``every`` epochs; ``resume`` is such a
-    checkpoint to go on from; ``progress`` is told each epoch; ``clock`` gives seconds.
+    checkpoint to go on from; ``progress`` is told each epoch; ``clock`` gives seconds. Each
+    process of a ``team`` calls alike; the first keeps checkpoints and tells, and its resume counts.
     """
 
     checkpoint: Callable[[bytes], None] | None = None
@@ -28,3 +31,4 @@ class Run:
     progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = _no_clock
     every: int = 1
+    team: Team = Team()  # noqa: RUF009 - frozen

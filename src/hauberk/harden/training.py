@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil, cos, isfinite, pi
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hauberk.harden.average import Average
     from hauberk.harden.awp import AWP
     from hauberk.harden.collapse import Collapse
+    from hauberk.harden.distributed import Team
     from hauberk.harden.early_stop import EarlyStop
     from hauberk.harden.run import Run
 
@@ -129,6 +130,7 @@ class _Loop:
     optimizer: torch.optim.Optimizer
     state: _State
     forward: nn.Module
+    team: Team
 
     def epoch(self) -> float:
         """Train for one epoch; return its mean loss."""
@@ -139,7 +141,9 @@ class _Loop:
         total = 0.0
         with _seeded(self.seed, state.epoch) as generator:
             order = torch.randperm(len(x), generator=generator)
-            for number, rows in enumerate(torch.split(order, plan.batch_size)):
+            self.team.scatter(generator)
+            for number, batch in enumerate(torch.split(order, plan.batch_size)):
+                rows, weight = self.team.part(batch)
                 done = state.epoch * count + number
                 share = done / (plan.epochs * count)
                 self.optimizer.param_groups[0]["lr"] = plan.rate(share)
@@ -149,19 +153,19 @@ class _Loop:
                     inputs, targets = transform(self.module, inputs, targets, now)
                 for replay in range(objective.replays):
                     now = Moment(share, generator, rows, state.epoch, replay, state.level)
-                    value = self._step(inputs, targets, now)
-                    total += value * len(rows) / objective.replays
+                    value = self._step(inputs, targets, now, weight)
+                    total += value * len(batch) / objective.replays
                     if objective.average is not None:
                         steps = done * objective.replays + replay + 1
                         objective.average.step(state.copies["average"], self.module, steps)
-        return total / len(x)
+        return self.team.total(total) / (len(x) * self.team.size)
 
-    def _step(self, inputs: Tensor, targets: Tensor, now: Moment) -> float:
+    def _step(self, inputs: Tensor, targets: Tensor, now: Moment, weight: float) -> float:
         objective = self.objective
         points = objective.perturb(self.module, inputs, targets, now)
 
         def loss() -> Tensor:
-            return objective.loss(self.forward, points, targets, now)
+            return weight * objective.loss(self.forward, points, targets, now)
 
         self.optimizer.zero_grad()
         if objective.awp is not None and now.share >= objective.awp.warmup:
@@ -182,11 +186,13 @@ class _Loop:
         if objective.average is not None and average is not None:
             objective.average.epoch(average, self.module, state.epoch, plan.epochs)
         self.module.eval()
+        self.team.level(self.module)
         watched = objective.collapse is not None or objective.early_stop is not None
         if not watched and not plan.measured(state.epoch):
             return None
         with _holding(self.module, average):
-            score, weights = objective.measure(self.module), _weights(self.module)
+            score = self.team.score(lambda: objective.measure(self.module))
+            weights = _weights(self.module)
         if self._collapsed(score, weights):
             return score
         gained = state.best is None or not state.best.beats(score, objective.floor)
@@ -227,12 +233,17 @@ def train(
     """Train a copy of ``module`` on ``data``; return the best weights, in evaluation mode.
 
     The same arguments give the same bits on the same machine, whether the run was interrupted or
-    not. ``module`` and torch's global generator are left as they were.
+    not. ``module`` and torch's global generator are left as they were. Each process of a team of
+    the same size ends with the same bits.
 
     Raises:
-        UserError: if ``run.resume`` belongs to another run.
+        UserError: if ``run.resume`` belongs to another run, or a team cannot train so.
         HauberkError: if the loss is no longer finite.
     """
+    team = run.team
+    if team.size > 1 and objective.awp is not None:
+        raise UserError("awp is trained by one process", hint="harden.processes = 1")
+    objective = replace(objective, floor=team.total(objective.floor if team.leads else 0.0))
     given, module = module, arranged(module, images=len(data.shape) == 3)
     optimizer = torch.optim.AdamW(
         module.parameters(),
@@ -251,8 +262,8 @@ def train(
         "schedule": asdict(schedule),
         "objective": dict(objective.facts),
     }
-    if run.resume is not None:
-        state.copies, facts = unpack(run.resume, module, optimizer, names)
+    if (resume := team.told(run.resume)) is not None:
+        state.copies, facts = unpack(resume, module, optimizer, names)
         _take_up(state, facts, identity)
     loop = _Loop(
         module=module,
@@ -262,7 +273,8 @@ def train(
         seed=seed,
         optimizer=optimizer,
         state=state,
-        forward=module,
+        forward=team.wrapped(module),
+        team=team,
     )
     start, first = run.clock(), state.epoch
 
@@ -275,10 +287,14 @@ def train(
                 hint="lower the learning rate",
             )
         score = loop.close()
-        if run.checkpoint is not None and (state.epoch % run.every == 0 or state.over):
+        if (
+            run.checkpoint is not None
+            and team.leads
+            and (state.epoch % run.every == 0 or state.over)
+        ):
             facts = {**identity, **state.facts()}
             run.checkpoint(pack(module, optimizer, state.copies, facts))
-        if run.progress is not None:
+        if run.progress is not None and team.leads:
             seconds = run.clock() - start
             left = 0 if state.over else schedule.epochs - state.epoch
             run.progress(

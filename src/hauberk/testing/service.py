@@ -64,7 +64,7 @@ SMALL = Spec(
 
 def prepare(folder: Path, spec: Spec = SMALL) -> None:
     """Train, register and sign a model and its twin in a state directory; start nothing."""
-    with Service(home=Home.create(folder), spec=spec) as service:
+    with Service(home=Home.create(folder, spec.state), spec=spec) as service:
         service.prepare(lambda *_: None)
 
 

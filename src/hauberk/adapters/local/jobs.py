@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from hauberk.adapters.local import work
 from hauberk.adapters.local.files import read_file, write_file
 from hauberk.adapters.local.setup import shop_of
+from hauberk.harden.distributed import Team
 from hauberk.harden.run import Run
 
 if TYPE_CHECKING:
@@ -24,8 +26,16 @@ _MAX_CHECKPOINT = 1 << 31
 _CHECKPOINT = "checkpoint.npz"
 
 
-def do_job(job: Job, folder: Path, spec: Spec, home: Home) -> dict[str, Any]:
+def do_job(
+    job: Job,
+    folder: Path,
+    spec: Spec,
+    home: Home,
+    team: Team = Team(),  # noqa: B008 - frozen
+) -> dict[str, Any]:
     """The result of a job; killed at any time, the same call goes on from the checkpoint.
+
+    Each process of a team calls it; of those that do not lead, the result is empty.
 
     Raises:
         HauberkError: if it failed for good.
@@ -35,8 +45,13 @@ def do_job(job: Job, folder: Path, spec: Spec, home: Home) -> dict[str, Any]:
     if job.kind == "judge":
         result = work.judge(shop, job)
     else:
+        run = replace(kept_in(folder), team=team)
+        if not team.leads:
+            train = work.hardened if job.kind == "harden" else work.twinned
+            train(shop, job, run)
+            return {}
         step = work.harden if job.kind == "harden" else work.pair
-        result = step(shop, job, run=kept_in(folder))
+        result = step(shop, job, run=run)
     return {**result, "seconds": time.monotonic() - began}
 
 

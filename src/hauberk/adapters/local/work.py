@@ -20,6 +20,8 @@ from hauberk.harden.composition import compose
 from hauberk.harden.run import Run
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hauberk.adapters.local.shop import Shop
     from hauberk.core.ports import Job
     from hauberk.core.spec import Spec
@@ -46,11 +48,11 @@ def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - fr
     )
 
 
-def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """Train the primary on against the threat; the result names the ``candidate``."""
-    data, began = shop.data, time.process_time()
+def hardened(shop: Shop, job: Job, run: Run) -> nn.Module:
+    """The primary, trained on against the threat."""
+    data = shop.data
     start = shop.model(job.inputs["primary"]).module
-    trained = recipe(shop.spec, len(data.indices("train"))).fit(
+    return recipe(shop.spec, len(data.indices("train"))).fit(
         start,
         data.split("train"),
         data.split("validation"),
@@ -58,6 +60,26 @@ def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa
         seed=shop.spec.harden.seed + job.seed,
         run=run,
     )
+
+
+def twinned(shop: Shop, job: Job, run: Run) -> nn.Module:
+    """A robust model from weights of its own, so that knowing one does not give the other."""
+    data = shop.data
+    seed = shop.spec.harden.seed + job.seed
+    return recipe(shop.spec, len(data.indices("train")), share=_TWIN_SHARE).fit(
+        shop.fresh(seed=seed),
+        data.split("train"),
+        data.split("validation"),
+        shop.threat,
+        seed=seed,
+        run=run,
+    )
+
+
+def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Train the primary on against the threat; the result names the ``candidate``."""
+    began = time.process_time()
+    trained = hardened(shop, job, run)
     origin = {
         "method": shop.spec.harden.method,
         "harden": msgspec.to_builtins(shop.spec.harden),
@@ -70,20 +92,9 @@ def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa
 
 
 def pair(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """Train a robust twin for the ``candidate`` and calibrate the two.
-
-    The twin starts from weights of its own, so that knowing one model does not give the other.
-    """
-    data = shop.data
+    """Train a robust twin for the ``candidate`` and calibrate the two."""
     seed = shop.spec.harden.seed + job.seed
-    module = recipe(shop.spec, len(data.indices("train")), share=_TWIN_SHARE).fit(
-        shop.fresh(seed=seed),
-        data.split("train"),
-        data.split("validation"),
-        shop.threat,
-        seed=seed,
-        run=run,
-    )
+    module = twinned(shop, job, run)
     primary = job.inputs["candidate"]
     twin = shop.register(
         module, role="twin", parent=primary, origin={"method": "twin", "seed": seed, "job": job.id}

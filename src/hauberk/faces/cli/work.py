@@ -27,6 +27,7 @@ def command(*, folder: Path, spec: Spec, state: Path) -> int:
     """
     import msgspec
 
+    from hauberk.adapters.local import torchrun
     from hauberk.adapters.local.files import read_file, write_file
     from hauberk.adapters.local.home import Home
     from hauberk.adapters.local.jobs import do_job, forget
@@ -37,8 +38,15 @@ def command(*, folder: Path, spec: Spec, state: Path) -> int:
         job = msgspec.json.decode(text or b"", type=Job)
     except msgspec.DecodeError as error:
         raise DataError(f"not a job: {error}", where=str(folder / "job.json")) from None
+    if job.kind != "judge" and spec.harden.processes > 1 and not torchrun.launched():
+        torchrun.become(spec.harden.processes)
+    if torchrun.launched() and (folder / "error.json").exists():
+        return 2  # it failed for good, and is not to be trained again
     try:
-        result = do_job(job, folder, spec, Home(state))
+        with torchrun.team() as team:
+            result = do_job(job, folder, spec, Home(state), team)
+            if not team.leads:
+                return 0
     except HauberkError as error:
         write_file(folder / "error.json", msgspec.json.encode({"message": str(error)}))
         raise

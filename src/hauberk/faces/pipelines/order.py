@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ import msgspec
 
 from hauberk.adapters.local.files import locked, make_folder
 from hauberk.adapters.local.home import Home
-from hauberk.core.digest import digest_bytes, digest_json
+from hauberk.core.digest import canonical_json, digest_bytes, digest_json
 from hauberk.core.errors import ConfigError, DataError, UserError
-from hauberk.core.spec import Spec, parse_spec, write_spec
+from hauberk.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One incident of one service: ``number`` seeds its training as the loop's n-th incident is.
 
-    ``config`` is TOML, ``state`` the service's state directory where the step runs.
+    ``config`` is what the spec says, as JSON; ``state`` the service's state directory where the
+    step runs.
     """
 
     incident: str
@@ -53,8 +54,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             UserError: if the incident's name or number is none.
         """
-        passed = {name: getattr(spec, name) for name in _PASSED}
-        config = write_spec(msgspec.structs.replace(Spec(), **passed))
+        # Without the defaults: a later version with one setting more finds the same order.
+        given, usual = msgspec.to_builtins(spec), msgspec.to_builtins(Spec())
+        passed = {
+            name: {key: value for key, value in given[name].items() if value != usual[name][key]}
+            for name in _PASSED
+        }
+        config = canonical_json({name: keys for name, keys in passed.items() if keys}).decode()
         order = cls(incident=incident, number=number, config=config, state=str(state))
         order.check()
         return order
@@ -84,9 +90,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             ConfigError: if they are none.
         """
         try:
-            return parse_spec(tomllib.loads(self.config), where="config")
-        except tomllib.TOMLDecodeError as error:
+            tree = json.loads(self.config)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"cannot be read: {error}", where="config") from None
+        return parse_spec(tree if isinstance(tree, dict) else {}, where="config")
 
     @property
     def home(self) -> Home:
