@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.table import Row, at_least, conditions, publish
 
-_TURNS, _SAMPLES, _EPOCHS = 3, 2048, 3
+_TURNS, _SAMPLES, _EPOCHS = 2, 1024, 3
 _CODE = """
 import json, sys, time
 import numpy as np

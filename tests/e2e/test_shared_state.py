@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_an_incident_on_shared_state(
     ledger_url: str,
     bucket_url: str,

@@ -127,6 +127,7 @@ def ranks(rank: int) -> list[int]:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", [1, 0])
 def test_a_killed_rank_is_started_again_from_the_checkpoint(victim: int, tmp_path: Path) -> None:
     spec = replace(SPEC, harden=replace(SPEC.harden, epochs=40))
@@ -144,7 +145,8 @@ def test_a_killed_rank_is_started_again_from_the_checkpoint(victim: int, tmp_pat
             [pid] = ranks(victim)
             os.kill(pid, signal.SIGKILL)
         assert running.wait(280) == 0, (job / "log.txt").read_text()[-2000:]
-        epochs = [json.loads(one)["epoch"] for one in (job / "progress.jsonl").open()]
+        told = (job / "progress.jsonl").read_text()
+        epochs = [json.loads(one)["epoch"] for one in told.splitlines()]
         assert epochs[-1] == 40
         results.append(json.loads((job / "result.json").read_text())["candidate"])
         if name == "killed":
