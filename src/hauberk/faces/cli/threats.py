@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,6 +88,51 @@ def report(*, file: Path, diagram: bool, state: Path, output: Output) -> int:
     else:
         output.listing(HEAD, [cells(one) for one in standings])
     return 0
+
+
+@command.command()
+@options.output("table", "json", "md")
+def controls(*, output: Output) -> int:
+    """List the controls that threats can require, and the rule that checks each."""
+    from hauberk.govern.crosswalk import controls as listed
+
+    output.listing(("control", "title", "mitigations", "rules"), [list(one) for one in listed()])
+    return 0
+
+
+@command.command()
+@click.option(
+    "--from", "file", type=click.Path(dir_okay=False, path_type=Path), help="A controls.yaml."
+)
+@options.output("table", "json", "md")
+def crosswalk(*, file: Path | None, output: Output) -> int:
+    """List the controls of CoSAI's risk map, and what here answers them.
+
+    The mapping is shipped by ids; --from reads a newer file of CoSAI's own.
+    """
+    from hauberk.govern.crosswalk import HEAD, read_cosai
+    from hauberk.govern.crosswalk import crosswalk as crossed
+
+    told = None if file is None else read_cosai(_yaml(file), where=str(file))
+    output.listing(HEAD, [one.cells for one in crossed(told)])
+    return 0
+
+
+def _yaml(file: Path) -> Any:
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    from hauberk.adapters.local.files import read_file
+    from hauberk.core.errors import ConfigError
+    from hauberk.govern.strict import MAX_FILE
+
+    data = read_file(file, limit=MAX_FILE)
+    if data is None:
+        raise ConfigError("no such file", where=str(file))
+    try:
+        return yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise ConfigError(f"the YAML cannot be read: {told}", where=str(file)) from None
 
 
 def assessed(file: Path, state: Path) -> tuple[System, tuple[Standing, ...]]:

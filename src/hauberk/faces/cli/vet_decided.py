@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hauberk import __version__
 from hauberk.adapters.local.files import read_file, write_file
-from hauberk.core.digest import digest_bytes, digest_file
+from hauberk.core.digest import digest_bytes, digest_file, digest_json
 from hauberk.core.errors import ConfigError
 from hauberk.core.evidence import Severity
 from hauberk.govern.baseline import Old, read_baseline, take_baseline, write_baseline
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hauberk.vet.finding import Finding, Vetted
 
 _LARGEST = 64 << 20
+_WORST = ("fail", "unknown", "pass")
 
 
 def decided(
@@ -117,14 +119,24 @@ def _holes(
 
 
 def _record(found: Sequence[Vetted], digests: Mapping[str, str], state: Path, at: float) -> None:
-    """One piece of evidence for each rule that was checked, about the file's content."""
+    """One piece of evidence for each rule that was checked: the worst of all files counts.
+
+    It is about the file's content, or about all of them together.
+    """
     from hauberk.adapters.local.home import Home
     from hauberk.govern.decision import evidence_body
 
     home = Home.open(state)
+    told: dict[str, list[Evidence]] = {}
     for file in found:
         for one in _evidence(file, digests[file.path]):
-            home.ledger.append("evidence", one.subject, evidence_body(one), at=at)
+            told.setdefault(one.rule, []).append(one)
+    for rule in sorted(told):
+        worst = min(told[rule], key=lambda one: _WORST.index(one.verdict.value))
+        listed = {one.subject for one in told[rule]}
+        subject = worst.subject if len(listed) == 1 else digest_json(sorted(listed))
+        one = replace(worst, subject=subject, spec={**worst.spec, "files": len(told[rule])})
+        home.ledger.append("evidence", subject, evidence_body(one), at=at)
 
 
 def _evidence(file: Vetted, digest: str) -> list[Evidence]:
