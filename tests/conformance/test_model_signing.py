@@ -341,3 +341,74 @@ def test_certificates_both_ways(model: Path, tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     manifest = model_bundle.verify_bundle(theirs.read_bytes(), roots=[made.root], at=NOW)
     assert manifest.differences(hash_model(model, ignore=GIT)) == []
+
+
+# --- keyless ---------------------------------------------------------------------------------
+
+KEYLESS = VECTORS / "v1.0.1-sigstore"
+SIGNER = ("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2")
+
+
+def keyless(*, identity: str = SIGNER[0], issuer: str = SIGNER[1], data: bytes = b"") -> Manifest:
+    pytest.importorskip("sigstore", reason="needs hauberk[sigstore]")
+    from hauberk.adapters.sigstore_bundle import verify_keyless
+
+    return verify_keyless(
+        data or (KEYLESS / "model.sig").read_bytes(), identity=identity, issuer=issuer
+    )
+
+
+@needs_vectors
+def test_the_published_keyless_signature() -> None:
+    manifest = keyless()
+    found = hash_model(KEYLESS, ignore=["model.sig", "ignore-me"])
+    assert manifest.differences(found) == []
+    assert manifest.differences({**found, "signme-1": "sha256:" + "0" * 64}) == [
+        Difference("signme-1", "altered")
+    ]
+
+
+@needs_vectors
+@pytest.mark.parametrize(
+    ("identity", "issuer"),
+    [("somebody@example.org", SIGNER[1]), (SIGNER[0], "https://example.org")],
+)
+def test_a_keyless_signature_of_somebody_else(identity: str, issuer: str) -> None:
+    with pytest.raises(Untrusted, match="HB-S002"):
+        keyless(identity=identity, issuer=issuer)
+
+
+@needs_vectors
+@pytest.mark.parametrize("part", ["payload", "sig", "rawBytes", "signedEntryTimestamp"])
+def test_a_keyless_signature_with_one_byte_changed(part: str) -> None:
+    text = (KEYLESS / "model.sig").read_text()
+    at = text.index('"', text.index(f'"{part}"') + len(part) + 2) + 21
+    other = "A" if text[at] != "A" else "B"
+    with pytest.raises(Untrusted):
+        keyless(data=(text[:at] + other + text[at + 1 :]).encode())
+
+
+@needs_vectors
+def test_keyless_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sigstore", reason="needs hauberk[sigstore]")
+    from hauberk.faces.cli.main import run
+
+    where = ["verify", str(KEYLESS), "--signature", str(KEYLESS / "model.sig")]
+    where += ["--ignore", "ignore-me"]
+    who = ["--identity", SIGNER[0], "--issuer", SIGNER[1]]
+    assert run([*where, *who]) == 0
+    assert run([*where, "--identity", "x@example.org", "--issuer", SIGNER[1]]) == 1
+    assert run([*where, "--identity", SIGNER[0]]) == 2
+    assert run([*where, *who, "--key", "x.pem"]) == 2
+    assert run([*where, *who, "--trust-root", "none.json"]) == 2
+
+
+def test_signing_keyless_needs_a_token(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hauberk.faces.cli.main import run
+
+    monkeypatch.delenv("SIGSTORE_ID_TOKEN", raising=False)
+    assert run(["sign", str(model), "--keyless", "-o", str(model.parent / "x.sig")]) == 2
+    assert "SIGSTORE_ID_TOKEN" in capsys.readouterr().err
+    assert run(["sign", str(model), "-o", str(model.parent / "x.sig")]) == 2

@@ -77,6 +77,7 @@ def oscal(found: Assessment) -> dict[str, Any]:
     when = _moment(found.at)
     ident = f"{found.framework}:{when}"
     items = {s.digest: s for one in found.clauses for s in one.support if s.digest}
+    observed = [_observation(item) for item in items.values()]  # the form allows no empty list
     return {
         "assessment-results": {
             "uuid": _uuid(ident),
@@ -103,7 +104,7 @@ def oscal(found: Assessment) -> dict[str, Any]:
                             }
                         ]
                     },
-                    "observations": [_observation(item) for item in items.values()],
+                    **({"observations": observed} if observed else {}),
                     "findings": [_finding(one, ident) for one in found.clauses],
                 }
             ],

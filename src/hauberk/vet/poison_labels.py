@@ -25,7 +25,7 @@ class FlippedLabels:
 
     neighbours: int = 10
     agree: float = 0.5
-    own: float = 0.3
+    own: float = 0.1
     components: int = 40
     seed: int = 0
 
