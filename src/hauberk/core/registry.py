@@ -79,6 +79,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "harden": {
         "adversarial": "hauberk.harden.adversarial:Adversarial",
+        "auto": "hauberk.harden.auto:Auto",
         "awp": "hauberk.harden.awp:AWP",
         "clean": "hauberk.harden.clean:Clean",
         "cutmix": "hauberk.harden.cutmix:CutMix",

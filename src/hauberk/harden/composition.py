@@ -31,6 +31,8 @@ def compose(names: Sequence[str], settings: Mapping[str, Any] | None = None) -> 
         raise UserError(f"named twice in {', '.join(names)}", where="harden")
     found = {name: find("harden", name) for name in names}
     methods = [name for name, one in found.items() if issubclass(one, Recipe)]
+    if alone := [name for name, one in found.items() if name not in methods and not _joins(one)]:
+        raise UserError(f"{alone[0]} stands alone", where="harden")
     if len(methods) > 1:
         raise UserError(
             f"more than one method: {', '.join(methods)}",
@@ -43,3 +45,7 @@ def compose(names: Sequence[str], settings: Mapping[str, Any] | None = None) -> 
     parts = tuple(one() for name, one in found.items() if name not in methods)
     made: Recipe = method(**fitting, parts=parts)
     return made
+
+
+def _joins(component: type) -> bool:
+    return hasattr(component, "join")

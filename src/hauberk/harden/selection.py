@@ -27,9 +27,10 @@ class Score:
         First clean accuracy must reach ``floor``; then robust accuracy decides, and clean accuracy
         breaks a tie. Below the floor clean accuracy alone counts. Equal scores go to the later.
         """
-        return self._rank(floor) >= other._rank(floor)
+        return self.rank(floor) >= other.rank(floor)
 
-    def _rank(self, floor: float) -> tuple[bool, float, float]:
+    def rank(self, floor: float) -> tuple[bool, float, float]:
+        """What scores are ordered by."""
         holds = self.clean >= floor
         robust = self.robust if holds and self.robust is not None else 0.0
         return holds, robust, self.clean
