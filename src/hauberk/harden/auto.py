@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from hauberk.core.errors import UserError
 from hauberk.harden.composition import compose
-from hauberk.harden.perturb import Perturb, frozen
+from hauberk.harden.judge import judge
+from hauberk.harden.perturb import frozen
 from hauberk.harden.race import Heat, Log
 from hauberk.harden.run import Run
 from hauberk.harden.selection import Score, accuracy
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _PROBE = 256
 _MOST_EPOCHS = 400
-_JUDGED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,31 +83,9 @@ class Auto:
             "seed": seed,
         }
         log = Log.resumed(run.resume, facts, module)
-        judge = self._judge(train, validation, threat)
-        race = _Race(self, module, train, validation, threat, seed, run, log, judge, floor)
+        score = judge(validation, threat, steps=self.judge_steps)
+        race = _Race(self, module, train, validation, threat, seed, run, log, score, floor)
         return race.won()
-
-    def _judge(
-        self, train: Dataset, validation: Dataset, threat: ThreatModel
-    ) -> Callable[[nn.Module], Score]:
-        rows = np.unique(
-            np.linspace(0, len(validation) - 1, min(len(validation), _JUDGED)).astype(np.int64)
-        )
-        some = validation.take(rows)
-        attack = Perturb(
-            threat=threat,
-            bounds=train.bounds,
-            steps=self.judge_steps,
-            step_size=2.5 * threat.eps / self.judge_steps,
-            precision="auto",
-        )
-
-        def judge(module: nn.Module) -> Score:
-            noise = torch.Generator().manual_seed(1)
-            robust = accuracy(module, some, attack=lambda m, x, y: attack(m, x, y, noise))
-            return Score(clean=accuracy(module, validation), robust=robust)
-
-        return judge
 
 
 @dataclass(frozen=True)
@@ -121,7 +98,7 @@ class _Race:
     seed: int
     run: Run
     log: Log
-    judge: Callable[[nn.Module], Score]
+    score: Callable[[nn.Module], Score]
     floor: float
 
     def won(self) -> nn.Module:
@@ -167,7 +144,7 @@ class _Race:
             seed=self.seed,
             run=replace(self.run, resume=self.log.inner, checkpoint=self._keep),
         )
-        score = self.judge(trained)
+        score = self.score(trained)
         seconds = self.run.clock() - began + plan["before"]
         heat = Heat(
             names=names,
