@@ -222,6 +222,7 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ``method`` names a method and what is joined to it, as in ``ema,adversarial``. Left out,
     ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data. ``processes`` train in
     step on this machine, each with its share of the cores; their number changes the weights.
+    ``budget`` is what a race of methods may take, in seconds.
     """
 
     method: Text = "adversarial"
@@ -231,6 +232,7 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     learning_rate: Positive = 2e-3
     batch_size: Count | None = None
     processes: Count = 1
+    budget: Positive = 120.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def page(report: LoopReport) -> str:
     """The report as HTML."""
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -108,13 +108,14 @@ def _status(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where the pages come from: strict, everything escaped."""
+    made = Environment(
         loader=PackageLoader("hauberk.govern"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(picture=_picture, clock=story.clock, status=_status)
-    return environment
+    made.filters.update(picture=_picture, clock=story.clock, status=_status)
+    return made

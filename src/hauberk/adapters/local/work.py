@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hauberk.core.spec import Spec
     from hauberk.harden.recipe import Recipe
 
-_TWIN_SHARE = 0.6
+TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
 _SEEN, _MANY = 400_000, 10_000
 _FEW_STEPS, _MANY_STEPS = 5, 3
@@ -66,7 +66,7 @@ def twinned(shop: Shop, job: Job, run: Run) -> nn.Module:
     """A robust model from weights of its own, so that knowing one does not give the other."""
     data = shop.data
     seed = shop.spec.harden.seed + job.seed
-    return recipe(shop.spec, len(data.indices("train")), share=_TWIN_SHARE).fit(
+    return recipe(shop.spec, len(data.indices("train")), share=TWIN_SHARE).fit(
         shop.fresh(seed=seed),
         data.split("train"),
         data.split("validation"),

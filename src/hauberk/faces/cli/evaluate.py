@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hauberk.faces.cli import options
+from hauberk.faces.cli.duration import seconds
 
 if TYPE_CHECKING:
     from hauberk.core.evidence import Evidence
     from hauberk.core.spec import Spec
     from hauberk.faces.cli.output import Output
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _SHARD = 128  # what is done again, at most, after a kill
 _BOUNDED = 100
 
@@ -33,7 +33,7 @@ _BOUNDED = 100
 @click.option(
     "--budget",
     metavar="TIME",
-    callback=lambda _ctx, _param, text: _seconds(text),
+    callback=lambda _ctx, _param, text: seconds(text),
     help="Stop before this time is over, such as 90s, 5m or 1h, and say what was left out.",
 )
 @click.option(
@@ -168,17 +168,3 @@ def command(
     code = output.evidence((*evidence, *proven, masking(result, plan.digest)), heading=heading)
     kept.drop()
     return code
-
-
-def _seconds(text: str | None) -> float | None:
-    """A time as ``90``, ``90s``, ``5m`` or ``1h``, in seconds."""
-    if text is None:
-        return None
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    try:
-        seconds = float(number) * _UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"not a time: {text!r}; write it as 90s, 5m or 1h")
-    return seconds

@@ -91,6 +91,7 @@ TEXTS: dict[str, str] = {
     "harden.learning_rate": "highest learning rate of the schedule",
     "harden.batch_size": "samples in one training step; by default by the data's size",
     "harden.processes": "processes that train in step on this machine",
+    "harden.budget": "time that method auto may spend, in seconds",
     "harden.seed": "seed of everything random",
     "loop.contain": "what answers during an incident: twin, or abstain on flagged requests",
     "loop.max_trainings": "trainings that may start within the window",
