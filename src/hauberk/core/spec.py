@@ -149,6 +149,13 @@ class SealSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: Count = 16384
 
 
+class TraceSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Traces of requests, by OpenTelemetry; without ``endpoint``, an OTLP/HTTP URL, none."""
+
+    endpoint: str = ""
+    share: Fraction = 0.01
+
+
 class UpstreamSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that another server runs; without ``url`` the gateway runs signed models itself.
 
@@ -293,6 +300,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()
     seal: SealSpec = SealSpec()
+    trace: TraceSpec = TraceSpec()
     upstream: UpstreamSpec = UpstreamSpec()
     payloads: PayloadSpec = PayloadSpec()
     detect: DetectSpec = DetectSpec()

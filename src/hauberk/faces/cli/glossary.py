@@ -49,6 +49,8 @@ TEXTS: dict[str, str] = {
     "seal.keep": "what the sealed log keeps: off, facts or payloads",
     "seal.commit_seconds": "time between two commits of the sealed log",
     "seal.queue": "entries that wait for a commit before some are dropped",
+    "trace.endpoint": "OTLP/HTTP URL of a collector, as http://127.0.0.1:4318/v1/traces",
+    "trace.share": "share of the requests that are traced, where the client does not decide",
     "upstream.url": "server that runs the model; empty runs it in the gateway",
     "upstream.protocol": "what it speaks: v2, v2-grpc, tensorflow or json",
     "upstream.model": "the model's name there; by default model.name",

@@ -12,7 +12,7 @@ from hauberk.faces.cli import options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hauberk.core.spec import Spec
+    from hauberk.faces.cli.sources import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,15 +43,16 @@ def _ignored(*names: str) -> Callable[[F], F]:
     help="The model that this replica's revision was made for.",
 )
 @_ignored("--model_name", "--predictor_host", "--http_port", "--workers")
-@options.spec("model.name", "serve.host", "serve.port", "serve.consent")
+@options.settings("model.name", "serve.host", "serve.port", "serve.consent")
 @options.state
-def command(*, replica: str, digest: str, spec: Spec, state: Path) -> int:
+def command(*, replica: str, digest: str, settings: Settings, state: Path) -> int:
     """Serve the signed model of a state directory behind the guards.
 
     Clients are listed in hauberk.toml by the SHA-256 of their token; the operator's token is in
-    the state directory. SIGTERM drains.
+    the state directory. SIGTERM drains. Clients, quotas, filters and thresholds may change in the
+    file while it runs.
     """
     from hauberk.faces.gateway.server import serve
 
-    serve(spec, state=state, replica=replica, digest=digest)
+    serve(settings.spec, state=state, replica=replica, digest=digest, read=settings.again)
     return 0

@@ -14,7 +14,7 @@ from hauberk.core.spec import Spec, load_spec, parse_spec
 from hauberk.core.threat import ThreatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 PREFIX = "HAUBERK_"
@@ -32,10 +32,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Settings:
-    """The spec, and for each of its keys where the value came from."""
+    """The spec, and for each of its keys where the value came from; ``again`` reads it anew."""
 
     spec: Spec
     origins: Mapping[str, str]
+    again: Callable[[], Spec] = Spec
 
     def value(self, key: str) -> Any:
         """The value of a dotted key."""
@@ -63,7 +64,7 @@ def resolve(file: Path | None, environ: Mapping[str, str], flags: Iterable[Given
     Raises:
         ConfigError: naming the source of a value that is unknown, ill-formed or out of range.
     """
-    known = keys()
+    known, flags = keys(), tuple(flags)
     base = load_spec(file) if file else Spec()
     tree: dict[str, dict[str, Any]] = {
         name: msgspec.structs.asdict(getattr(base, name)) for name in Spec.__struct_fields__
@@ -80,7 +81,11 @@ def resolve(file: Path | None, environ: Mapping[str, str], flags: Iterable[Given
             section, _, name = key.partition(".")
             tree[section][name] = value
             origins[key] = given.origin
-    return Settings(parse_spec(msgspec.to_builtins(tree)), origins)
+    return Settings(
+        parse_spec(msgspec.to_builtins(tree)),
+        origins,
+        lambda: resolve(file, environ, flags).spec,
+    )
 
 
 def _values(given: Given, known: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -1,13 +1,14 @@
 """The HTTP face of the data plane: a bare ASGI application.
 
 Open to all: ``/v2/health/live`` and ``/v2/health/ready``. By a token of its own:
-:mod:`hauberk.faces.gateway.payloads`. By policy: ``/v2`` and ``/v2/models/…``,
-``/v1/models/…``, the repository (:mod:`hauberk.faces.gateway.repository`) and, for operators,
-:mod:`hauberk.faces.gateway.control`.
+:mod:`hauberk.faces.gateway.payloads`. By policy: ``/v2`` and ``/v2/models/…``, ``/v1/models/…``, a
+principal's own entries of the sealed log at ``/v2/hauberk/log``, the repository
+(:mod:`hauberk.faces.gateway.repository`) and, for operators, :mod:`hauberk.faces.gateway.control`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -28,17 +29,20 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.control import Control
     from hauberk.faces.gateway.dataplane import DataPlane
     from hauberk.faces.gateway.entrance import Entrance, Visit
+    from hauberk.faces.gateway.own_log import OwnLog
     from hauberk.faces.gateway.payloads import Payloads
     from hauberk.faces.gateway.sealing import Sealing
     from hauberk.faces.gateway.tensors import Request
+    from hauberk.faces.gateway.traces import Traces
 
     Scope = MutableMapping[str, Any]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PREDICT = ":predict"
+OWN_LOG = ("v2", "hauberk", "log")
 
 
-@dataclass(frozen=True)
+@dataclass
 class App:
     """An ASGI application over one data plane and its control; ``sealing`` None seals nothing."""
 
@@ -48,6 +52,8 @@ class App:
     sealing: Sealing | None = None
     keep_payloads: bool = False
     payloads: Payloads | None = None
+    traces: Traces | None = None
+    own_log: OwnLog | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other kinds of scope are not served."""
@@ -60,11 +66,15 @@ class App:
             receive=receive,
             started=time.perf_counter(),
             certificate=scope.get("state", {}).get("certificate"),
+            query=scope.get("query_string", b""),
         )
+        span = None if self.traces is None else self.traces.begin(call)
         try:
             answer = await self._answer(call)
         except Gone:
             return
+        if self.traces is not None:
+            self.traces.end(span, call, answer)
         if call.action == "infer":
             self.control.meters.answered(
                 answer.status.value, answer.route, time.perf_counter() - call.started
@@ -99,7 +109,19 @@ class App:
         call.principal = await self.entrance.identify(
             call.headers.one(b"authorization"), call.certificate
         )
+        if call.path == OWN_LOG:
+            return await self._own(call)
         return await self._route(call)
+
+    async def _own(self, call: Call) -> Answer:
+        """What the sealed log holds of who asks."""
+        call.only("GET")
+        self._permit(call, "read", self.plane.name)
+        if self.own_log is None:
+            raise Missing("no log is kept")
+        assert call.principal is not None
+        query = call.query.decode("latin-1")
+        return Answer.of(await asyncio.to_thread(self.own_log.read, call.principal, query))
 
     async def _route(self, call: Call) -> Answer:
         match call.path:

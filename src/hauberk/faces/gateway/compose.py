@@ -6,13 +6,13 @@ import json
 import random
 import secrets
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from hauberk.adapters.local.log_home import sealed_log
+from hauberk.adapters.local.log_home import existing_log, sealed_log
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError
@@ -29,6 +29,7 @@ from hauberk.faces.gateway.limits import Limits
 from hauberk.faces.gateway.logs import Log
 from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.outputs import Blunt
+from hauberk.faces.gateway.own_log import OwnLog
 from hauberk.faces.gateway.pace import Pace
 from hauberk.faces.gateway.payloads import Payloads
 from hauberk.faces.gateway.pool import Pool
@@ -37,6 +38,7 @@ from hauberk.faces.gateway.reception import Reception, receive
 from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
 from hauberk.faces.gateway.tap import Tap
+from hauberk.faces.gateway.traces import traces
 from hauberk.faces.gateway.workers import Workers
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Gateway:
     reception: Reception
     sealing: Sealing | None = None
     upstream: str = ""
+    # What is looked at every few seconds; each tells what happened, a line each.
+    watchers: list[Callable[[], list[str]]] = field(default_factory=list)
 
     def restore(self) -> None:
         """Put the last routing into force; with an upstream, at first the upstream itself.
@@ -207,5 +211,14 @@ def compose(
             flag_p=spec.detect.flag_p,
             limit=limits.body_bytes,
         )
-    app = App(plane, control, reception.entrance, sealing, keep, payloads)
+    app = App(
+        plane,
+        control,
+        reception.entrance,
+        sealing,
+        keep,
+        payloads,
+        traces(spec.trace, spec.model.name),
+        OwnLog(partial(existing_log, state)) if sealing is not None else None,
+    )
     return Gateway(app, tap, workers, pool, log, limits, reception, sealing, upstream)

@@ -40,6 +40,7 @@ class Call:
     receive: Receive
     started: float
     certificate: Mapping[str, Any] | None = None
+    query: bytes = b""
     principal: Principal | None = None
     action: str = ""
     model: str = ""

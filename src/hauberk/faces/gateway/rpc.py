@@ -267,9 +267,31 @@ async def start(app: App, access: AccessSpec, *, host: str, port: int) -> tuple[
 
 
 def _credentials(grpc: Any, access: AccessSpec) -> Any:
-    try:
+    """The certificate; read anew for connections after its files changed."""
+
+    def read() -> Any:
         key = Path(access.tls_key or access.tls_cert).read_bytes()
         chain = Path(access.tls_cert).read_bytes()
+        return grpc.ssl_server_certificate_configuration([(key, chain)])
+
+    seen: list[tuple[int, ...]] = []
+
+    def renewed() -> Any:
+        try:
+            now = tuple(
+                Path(name).stat().st_mtime_ns
+                for name in (access.tls_cert, access.tls_key or access.tls_cert)
+            )
+            if seen and seen[-1] == now:
+                return None
+            found = read()
+        except OSError:
+            return None  # what was good so far stays in force
+        seen[:] = [now]
+        return found
+
+    try:
+        first = read()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where="access.tls_cert") from None
-    return grpc.ssl_server_credentials([(key, chain)])
+    return grpc.dynamic_ssl_server_credentials(first, renewed, False)  # noqa: FBT003

@@ -16,16 +16,18 @@ import uvicorn
 
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
+from hauberk.faces.gateway.certificate import Certificate
 from hauberk.faces.gateway.compose import compose, local_world
 from hauberk.faces.gateway.follow import Follower, replica_folder
 from hauberk.faces.gateway.identity import Clients
 from hauberk.faces.gateway.listen import alone, announce, listen, reachable, retract
 from hauberk.faces.gateway.logs import Relay
 from hauberk.faces.gateway.protocol import bounded
+from hauberk.faces.gateway.reload import Reload
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hauberk.core.spec import AccessSpec, Spec
@@ -36,7 +38,14 @@ _KEEP_ALIVE_SECONDS = 75
 _SWITCH_SECONDS = 5e-5
 
 
-def serve(spec: Spec, *, state: Path, replica: str = "", digest: str = "") -> None:
+def serve(
+    spec: Spec,
+    *,
+    state: Path,
+    replica: str = "",
+    digest: str = "",
+    read: Callable[[], Spec] | None = None,
+) -> None:
     """Serve from a state directory until SIGTERM or Ctrl-C, then drain.
 
     With a ``replica``'s name it is one of several gateways of the service: it follows the routing
@@ -46,7 +55,8 @@ def serve(spec: Spec, *, state: Path, replica: str = "", digest: str = "") -> No
     Beside ``spec.serve.clients`` the directory's own operator is known, by ``operator.token``.
     What the last routing names is verified anew; if it may not be served, or there is none, the
     gateway runs but is not ready, and says why in its log. Prints one line to stderr when it
-    listens and writes ``gateway.json``.
+    listens and writes ``gateway.json``. What ``read`` returns anew is taken as far as it may be
+    while the gateway runs (:mod:`hauberk.faces.gateway.reload`).
 
     Raises:
         ConfigError: if no service was set up there and there is no upstream, or the clients
@@ -63,6 +73,8 @@ def serve(spec: Spec, *, state: Path, replica: str = "", digest: str = "") -> No
         gateway = compose(
             spec, state=own, world=local_world(home), clients=clients, records=records
         )
+        if read is not None:
+            gateway.watchers.append(Reload(gateway, spec, read, (home.operator,)))
         run(gateway, spec, sock=sock, state=own, follower=follower)
 
 
@@ -96,6 +108,8 @@ def run(
         retract(state)
         gateway.workers.close()
         gateway.app.plane.afterwards.close(spec.serve.drain_seconds)
+        if gateway.app.traces is not None:
+            gateway.app.traces.close()
         if gateway.app.payloads is not None:
             gateway.app.payloads.close(spec.serve.drain_seconds)
         gateway.tap.close(spec.serve.drain_seconds)
@@ -199,6 +213,10 @@ async def _serve(server: _Server, sock: socket.socket, follower: Follower | None
         await asyncio.to_thread(follower.step, gateway.pool, gateway.log)
     if gateway.pool.obstacle:
         gateway.log.write("not ready", why=gateway.pool.obstacle)
+    server.config.load()
+    if server.config.ssl is not None:
+        access = server._spec.access  # noqa: SLF001 - of this file
+        gateway.watchers.append(Certificate(access, server.config.ssl).renew)
     watch = asyncio.gather(_watch(gateway), *([follower.run(gateway)] if follower else []))
     rpc = await _rpc(server)
     try:
@@ -226,7 +244,7 @@ async def _rpc(server: _Server) -> Any:
 
 
 async def _watch(gateway: Gateway) -> None:
-    """Verify again, every few seconds, what is served."""
+    """Verify again, every few seconds, what is served, and take what changed."""
     before: dict[str, str] = {}
     while True:
         await asyncio.sleep(_RECHECK_SECONDS)
@@ -236,5 +254,6 @@ async def _watch(gateway: Gateway) -> None:
         if withheld != before:
             gateway.log.write("withheld", why="; ".join(withheld.values()) or "nothing")
         before = withheld
-        for line in await asyncio.to_thread(gateway.reception.reload):
-            gateway.log.write("reloaded", why=line)
+        for part in (gateway.reception.reload, *gateway.watchers):
+            for line in await asyncio.to_thread(part):
+                gateway.log.write("reloaded", why=line)
