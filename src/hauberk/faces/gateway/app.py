@@ -1,8 +1,8 @@
 """The HTTP face of the data plane: a bare ASGI application.
 
-Open to all: ``/v2/health/live`` and ``/v2/health/ready``. By a token of its own:
-:mod:`hauberk.faces.gateway.payloads`. By policy: ``/v2`` and ``/v2/models/…``, ``/v1/models/…``, a
-principal's own entries of the sealed log at ``/v2/hauberk/log``, the repository
+Open to all: ``/v2/health/live``, ``/v2/health/ready`` and ``/v2/hauberk/openapi.json``. By a token
+of its own: :mod:`hauberk.faces.gateway.payloads`. By policy: ``/v2`` and ``/v2/models/…``,
+``/v1/models/…``, a principal's own entries of the sealed log at ``/v2/hauberk/log``, the repository
 (:mod:`hauberk.faces.gateway.repository`) and, for operators, :mod:`hauberk.faces.gateway.control`.
 """
 
@@ -15,7 +15,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway import codec_binary, codec_json, codec_v1, extensions, repository
+from hauberk.faces.gateway import (
+    codec_binary,
+    codec_json,
+    codec_v1,
+    extensions,
+    openapi,
+    repository,
+)
 from hauberk.faces.gateway.body import Gone, Headers, check_type
 from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, split
 from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 
 _PREDICT = ":predict"
 OWN_LOG = ("v2", "hauberk", "log")
+OPENAPI = ("v2", "hauberk", "openapi.json")
 
 
 @dataclass
@@ -104,6 +112,9 @@ class App:
             raise TooLarge("the headers are too long")
         if call.path[:2] == ("v2", "health"):
             return self._health(call)
+        if call.path == OPENAPI:
+            call.only("GET")
+            return Answer.of(openapi.document())
         if self.payloads is not None and call.path[:3] == PAYLOADS:
             return await self.payloads.receive(call)
         call.principal = await self.entrance.identify(
