@@ -1,6 +1,6 @@
 """Ten thousand hostile requests: refused with a reason, never a 5xx, a crash, a hang or growth.
 
-The default run sends five hundred of them; `make nightly` the rest, with schemathesis on our OpenAPI.
+The default run sends five hundred; `make nightly` the rest, with schemathesis on our OpenAPI.
 """
 
 from __future__ import annotations
