@@ -12,6 +12,8 @@ import numpy as np
 from hauberk.core.errors import ConfigError, DataError, EnvironmentFault
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -20,6 +22,7 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     "INT64": np.dtype("<i8"),
+    "INT32": np.dtype("<i4"),
 }
 
 
@@ -37,6 +40,15 @@ class Answer:
             return self.outputs["label"].astype(np.int64)
         labels: NDArray[np.int64] = self.outputs["logits"].argmax(1).astype(np.int64)
         return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputForm:
+    """What a server calls a model's input, its numbers, and whether it takes raw bytes."""
+
+    name: str = "x"
+    datatype: str = "FP32"
+    binary: bool = True
 
 
 class V2Client:
@@ -59,6 +71,11 @@ class V2Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    @property
+    def address(self) -> str:
+        """Where the model is asked."""
+        return f"{self._url.rstrip('/')}/v2/models/{self._model}"
+
     def server(self) -> dict[str, Any]:
         """The server's metadata."""
         return self._json(self._ask("GET", "/v2"))
@@ -67,30 +84,39 @@ class V2Client:
         """The model's metadata."""
         return self._json(self._ask("GET", f"/v2/models/{self._model}"))
 
-    def infer(self, x: NDArray[np.float32], *, request_id: str = "") -> Answer:
-        """Answers for rows ``(batch, ...)`` of float32."""
-        raw = np.ascontiguousarray(x, dtype="<f4").tobytes()
-        tensor = {
-            "name": "x",
+    def infer(
+        self,
+        x: NDArray[np.float32],
+        *,
+        request_id: str = "",
+        form: InputForm = InputForm(),
+        outputs: Sequence[str] = ("label",),
+    ) -> Answer:
+        """Answers for rows ``(batch, ...)`` of float32, with the ``outputs`` asked for."""
+        kind = _TYPES[form.datatype]
+        raw = np.ascontiguousarray(x, dtype=kind).tobytes() if form.binary else b""
+        tensor: dict[str, Any] = {
+            "name": form.name,
             "shape": list(x.shape),
-            "datatype": "FP32",
-            "parameters": {"binary_data_size": len(raw)},
+            "datatype": form.datatype,
         }
-        outputs = [{"name": name, "parameters": {"binary_data": True}} for name in ("label",)]
-        head: dict[str, Any] = {"inputs": [tensor], "outputs": outputs}
+        if form.binary:
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+        else:
+            tensor["data"] = x.reshape(-1).tolist()
+        asked = [{"name": name, "parameters": {"binary_data": form.binary}} for name in outputs]
+        head: dict[str, Any] = {"inputs": [tensor], "outputs": asked}
         if request_id:
             head["id"] = request_id
         text = json.dumps(head, separators=(",", ":")).encode()
-        response = self._ask(
-            "POST",
-            f"/v2/models/{self._model}/infer",
-            content=text + raw,
-            headers={
+        headers = {"Content-Type": "application/json"}
+        if form.binary:
+            headers = {
                 _HEADER_LENGTH: str(len(text)),
                 "Content-Type": "application/octet-stream",
-            },
-        )
-        return self._read(response)
+            }
+        path = f"/v2/models/{self._model}/infer"
+        return self._read(self._ask("POST", path, content=text + raw, headers=headers))
 
     def _ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
