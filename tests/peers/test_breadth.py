@@ -53,7 +53,7 @@ def model() -> ToyModel:
     saved = torch.load(WEIGHTS, weights_only=True, map_location="cpu")
     module = SmallCNN(in_shape=(1, 28, 28), classes=10)
     module.load_state_dict(dict(zip(module.state_dict(), saved.values(), strict=True)))
-    return ToyModel(module.eval().requires_grad_(requires_grad=False))  # type: ignore[call-arg]
+    return ToyModel(module.eval().requires_grad_(requires_grad=False))
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "hauberk.adapters.models.architectures:MLP",
         "small-cnn": "hauberk.adapters.models.architectures:SmallCNN",
     },
+    "model": {
+        "file": "hauberk.adapters.models.load:load_named",
+    },
     "data": {
         "csv": "hauberk.adapters.data.table:load_csv",
         "digits": "hauberk.adapters.data.digits:load",

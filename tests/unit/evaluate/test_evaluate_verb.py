@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from hauberk.adapters.models.architectures import build
 from hauberk.adapters.models.torch_model import Architecture, TorchModel
 from hauberk.adapters.models.weights import save
+from hauberk.core import registry
 from hauberk.faces.cli.main import run
 
 if TYPE_CHECKING:
@@ -80,3 +82,21 @@ def test_proofs_stand_beside_the_attacks(model: Path) -> None:
     assert proof["verdict"] in {"pass", "fail"}
     code = run(["evaluate", str(model), "--data", "digits", "--certify", "smoothing", "--quiet"])
     assert code == 2, "smoothing certifies in l2"
+
+
+def test_a_plug_in_gives_a_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def point(group: str) -> list[EntryPoint]:
+        value = "hauberk.adapters.models.load:load_named"
+        return [EntryPoint(name="shelf", value=value, group=group)] * (group == "hauberk.model")
+
+    monkeypatch.setattr(registry, "entry_points", point)
+    out = model.with_suffix(".json")
+    args = ["--data", "digits", "--attacks", "fgsm", "--samples", "40", "--quiet"]
+    tail = ["--format", "json", "-o", str(out)]
+    assert run(["evaluate", f"shelf:{model}", *args, *tail]) in {0, 1}
+    assert '"n": 40' in out.read_text()
+    assert run(["evaluate", f"shelf:{model}.none", *args]) == 2
+    assert run(["evaluate", "none.safetensors", *args]) == 2
+    assert "no such file" in capsys.readouterr().err

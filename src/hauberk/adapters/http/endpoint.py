@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_CLASSES = 1 << 20
 _SCORES = ("logits", "scores", "probabilities")
 _LEAST = 1e-12
+_BINARY = ("binary_tensor_data", "binary_tensor_data_extension")
 
 
 class EndpointModel:
@@ -46,15 +47,15 @@ class EndpointModel:
         rows: int = 256,
         bounds: Bounds | None = None,
     ) -> None:
-        self._client, self.classes, self._rows = client, classes, rows
+        self._client, self._rows = client, rows
         self.left = queries
         self._bounds = bounds or Bounds()
         facts = client.metadata()
         self.digest = digest_bytes(canonical_json({"endpoint": client.address, "facts": facts}))
         extensions = client.server().get("extensions")
-        binary = isinstance(extensions, list) and "binary_tensor_data" in extensions
+        binary = isinstance(extensions, list) and any(one in _BINARY for one in extensions)
         self._form = _input(facts, binary=binary)
-        self._output, self._scores = _output(facts, classes, labels=labels)
+        self._output, self._scores, self.classes = _output(facts, classes, labels=labels)
 
     @property
     def bounds(self) -> Bounds:
@@ -81,8 +82,9 @@ class EndpointModel:
                     hint="allow more, or attack fewer samples",
                 )
             self.left -= len(x)
-        found = [self._asked(part) for part in x.detach().cpu().float().split(self._rows)]  # type: ignore[no-untyped-call]
-        return torch.cat(found) if len(x) else torch.zeros(0, self.classes)
+        rows = x.detach().cpu().float()
+        found = [self._asked(rows[at : at + self._rows]) for at in range(0, len(rows), self._rows)]
+        return torch.cat(found) if found else torch.zeros(0, self.classes)
 
     def _asked(self, x: Tensor) -> Tensor:
         answer = self._client.infer(x.numpy(), form=self._form, outputs=(self._output,))
@@ -119,8 +121,8 @@ def _input(facts: dict[str, Any], *, binary: bool) -> InputForm:
     return InputForm(name=name, datatype=kind, binary=binary)
 
 
-def _output(facts: dict[str, Any], classes: int, *, labels: bool) -> tuple[str, bool]:
-    """The output to ask for, and whether it holds scores."""
+def _output(facts: dict[str, Any], classes: int, *, labels: bool) -> tuple[str, bool, int]:
+    """The output to ask for, whether it holds scores, and of how many classes."""
     if not 2 <= classes <= _MAX_CLASSES:
         raise DataError(f"a classifier has two classes at least, not {classes}", where="endpoint")
     given = facts.get("outputs")
@@ -129,21 +131,22 @@ def _output(facts: dict[str, Any], classes: int, *, labels: bool) -> tuple[str, 
         for one in (given if isinstance(given, list) else [])
         if isinstance(one, dict)
     }
-    wide = [name for name, one in known.items() if _is_wide(one, classes)]
-    named = [name for name in _SCORES if name in wide]
-    if not labels and (named or wide):
-        return (named or wide)[0], True
+    # A server may know classes that the data lacks, and may leave their number open.
+    wide = {name: size for name, one in known.items() if (size := _width(one, classes)) >= classes}
+    if wide and not labels:
+        best = next((name for name in _SCORES if name in wide), next(iter(wide)))
+        return best, True, wide[best]
     flat = [name for name in known if name not in wide]
     if not flat:
         raise DataError("no output of labels or scores", where="endpoint")
-    return ("label" if "label" in flat else flat[0]), False
+    return ("label" if "label" in flat else flat[0]), False, classes
 
 
-def _is_wide(one: dict[str, Any], classes: int) -> bool:
-    shape = one.get("shape")
-    return (
-        str(one.get("datatype", "")) in {"FP32", "FP64"}
-        and isinstance(shape, list)
-        and len(shape) == 2
-        and shape[1] in {classes, -1}
-    )
+def _width(one: dict[str, Any], classes: int) -> int:
+    """How many classes an output has scores for; 0 if it holds none."""
+    shape, kind = one.get("shape"), str(one.get("datatype", ""))
+    # Some servers leave the type of an output open too.
+    if kind not in {"FP32", "FP64", ""} or not isinstance(shape, list) or len(shape) != 2:
+        return 0
+    size = shape[1]
+    return classes if size == -1 else size if isinstance(size, int) and size < _MAX_CLASSES else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +11,7 @@ import numpy as np
 from hauberk.adapters.data.features_file import read_features
 from hauberk.adapters.data.source import load_dataset
 from hauberk.adapters.local.methods import ready
-from hauberk.adapters.models.load import load
-from hauberk.core.digest import digest_file
+from hauberk.adapters.models.source import model_digest, open_model
 from hauberk.core.errors import DataError
 from hauberk.core.ports import Work
 from hauberk.core.sharding import cut
@@ -37,10 +35,11 @@ if TYPE_CHECKING:
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is evaluated: all that the figure depends on.
 
-    ``model`` is a file of content ``digest``; ``data`` a source, of whose test split at most
-    ``samples`` are taken: drawn by ``seed``, in the drawn order if ``shuffled``. ``surrogates``
-    are files, each with its digest, of models on which transferred points are found,
-    ``features`` the file of constraints on the columns of a table.
+    ``model`` is a file of content ``digest``, or names what a plug-in gives; ``data`` a source, of
+    whose test split at most ``samples`` are taken: drawn by ``seed``, in the drawn order if
+    ``shuffled``. ``queries`` bound what is asked about a sample. ``surrogates`` are files, each
+    with its digest, of models on which transferred points are found, ``features`` the file of
+    constraints on the columns of a table.
     """
 
     model: str
@@ -53,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seed: int = 0
     samples: int = 1000
     shuffled: bool = False
+    queries: int | None = None
     surrogates: tuple[tuple[str, str], ...] = ()
     features: tuple[str, str] | None = None
 
@@ -78,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Raises:
             DataError: if their file is no longer the one that was planned for.
         """
-        threat = ThreatModel(norm=self.norm, eps=self.eps)
+        threat = ThreatModel(norm=self.norm, eps=self.eps, queries=self.queries)
         if self.features is None:
             return threat
         path, digest = self.features
@@ -122,11 +122,11 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
 
 def _unchanged(name: str, digest: str) -> Model:
     _require_unchanged(name, digest)
-    return load(Path(name))
+    return open_model(name)
 
 
 def _require_unchanged(name: str, digest: str) -> None:
-    if digest_file(Path(name)) != digest:
+    if model_digest(name) != digest:
         raise DataError("the file has changed meanwhile", where=name)
 
 

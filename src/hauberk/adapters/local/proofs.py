@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hauberk.adapters.data.property_file import read_properties
-from hauberk.adapters.models.load import load
+from hauberk.adapters.models.source import open_model
 from hauberk.evaluate.certify import certify
 from hauberk.evaluate.run import Run
 from hauberk.evaluate.safety import prove
@@ -37,7 +37,7 @@ def proofs(
     Raises:
         UserError: if the model, the norm or the file does not fit.
     """
-    model, data = load(Path(plan.model)), plan.dataset()
+    model, data = open_model(plan.model), plan.dataset()
     threat, run = plan.threat(data), Run(progress=progress)
     if n < len(data):
         data = data.take(np.arange(n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hauberk.adapters.models import onnx, weights
@@ -13,8 +14,6 @@ from hauberk.adapters.models.trees import Probabilities
 from hauberk.core.errors import ModelFormatError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hauberk.core.model import Model
 
 
@@ -43,3 +42,8 @@ def load(path: Path) -> Model:
         return ConvertedModel(convert(data))
     except Unconvertible:
         return model
+
+
+def load_named(argument: str) -> Model:
+    """As :func:`load`, by the file's name."""
+    return load(Path(argument))

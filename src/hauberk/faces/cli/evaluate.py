@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hauberk.core.errors import ConfigError
 from hauberk.faces.cli import options
 from hauberk.faces.cli.duration import seconds
 
 if TYPE_CHECKING:
     from hauberk.core.evidence import Evidence
     from hauberk.core.spec import Spec
+    from hauberk.evaluate.result import Robustness
     from hauberk.faces.cli.output import Output
 
 _SHARD = 128  # what is done again, at most, after a kill
@@ -21,7 +23,7 @@ _BOUNDED = 100
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option(
     "--attacks",
     default="fgsm,pgd,square",
@@ -69,6 +71,17 @@ _BOUNDED = 100
     metavar="FILE",
     help="Prove or refute stated properties over boxes of inputs, as TOML.",
 )
+@click.option(
+    "--queries",
+    type=click.IntRange(1),
+    metavar="N",
+    help="What an attack without gradients may ask about one sample, at most.",
+)
+@click.option(
+    "--trusted",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with trusted/*.pub: whose consent counts. [default: keys of --state]",
+)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -98,37 +111,59 @@ def command(
     output: Output,
     **what: Any,
 ) -> int:
-    """Attack the file MODEL on held-out data, at several radii, and say how sure the figure is.
+    """Attack MODEL on held-out data, at several radii, and say how sure the figure is.
 
-    Killed or interrupted, the same command goes on where it was. Exit code 1 where a limit of the
-    gate is missed, or the figure is not to be believed.
+    MODEL is a file, a KIND:NAME of a plug-in, or the address of an endpoint that speaks the Open
+    Inference Protocol V2, http://HOST/v2/models/NAME; its owner has to consent (`hauberk consent`),
+    and the client's token is read from HAUBERK_TOKEN.
+
+    Killed or interrupted, the same command goes on where it was; with an endpoint it begins anew.
+    Exit code 1 where a limit of the gate is missed, or the figure is not to be believed.
     """
     from hauberk.adapters.local.evaluation import Plan, carried_out
     from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.adapters.local.proofs import proofs
-    from hauberk.adapters.models.load import load
+    from hauberk.adapters.models.source import located, model_digest, open_model
     from hauberk.core.digest import digest_file
     from hauberk.core.errors import UserError
     from hauberk.core.registry import find
-    from hauberk.core.threat import ThreatModel
-    from hauberk.evaluate.masking import masking
     from hauberk.evaluate.run import Run
     from hauberk.evaluate.sequential import Stop
+    from hauberk.faces.cli import endpoint
 
-    model: Path = what["model"]
+    model: str = what["model"]
     spec: Spec = what["spec"]
     laws: Path | None = what["features"]
     names = tuple(attacks.split(","))
     for name in names:
         find("attack", name)
-    for file in (model, *what["surrogates"]):
-        load(file)  # refuses here, in one line, what a worker would refuse later
     if "smoothing" in what["ways"] and spec.threat.norm != "l2":
         raise UserError("smoothing certifies in l2", hint="--threat l2:0.25")
     bounded = budget is not None or width is not None
+    if endpoint.is_endpoint(model):
+        if bounded or workers > 1 or engine or what["ways"] or what["properties"]:
+            raise ConfigError(
+                "an endpoint is asked by one process, all samples at once, and proves nothing",
+                where=model,
+                hint="leave out --budget, --width, --workers, --engine, --certify, --property",
+            )
+        found, digest = endpoint.attacked(
+            model,
+            names,
+            spec,
+            output,
+            keys=what["trusted"] or state / "keys",
+            samples=what["samples"],
+            queries=what["queries"],
+            extra=(laws, what["surrogates"]),
+        )
+        heading = f"{model}  {digest[:19]}…  {found.name}, n = {found.n}"
+        return _told(found, digest, spec, output, heading=heading)
+    for one in (model, *map(str, what["surrogates"])):
+        open_model(one)  # refuses here, in one line, what a worker would refuse later
     plan = Plan(
-        model=str(model.absolute()),
-        digest=digest_file(model),
+        model=located(model),
+        digest=model_digest(model),
         data=spec.data.source,
         norm=spec.threat.norm,
         eps=spec.threat.eps,
@@ -138,8 +173,9 @@ def command(
         samples=what["samples"],
         # In a drawn order, so that the first shards stand for all of them.
         shuffled=bounded,
+        queries=what["queries"],
         features=(str(laws.absolute()), digest_file(laws)) if laws else None,
-        surrogates=tuple((str(one.absolute()), digest_file(one)) for one in what["surrogates"]),
+        surrogates=tuple((located(str(one)), digest_file(one)) for one in what["surrogates"]),
     )
     kept = KeptShards.of(plan.work(), state / "evaluations")
     runner = find("engine", engine or ("inline" if workers == 1 else "processes"))
@@ -151,20 +187,34 @@ def command(
             stop=Stop(budget=budget, width=width, shard=_BOUNDED if bounded else _SHARD),
             run=Run(progress=advance, clock=time.perf_counter),
         )
-    evidence = result.evidence(
-        plan.digest,
-        clean_accuracy=spec.gate.clean_accuracy,
-        robust_accuracy=spec.gate.robust_accuracy,
-    )
-    threat = ThreatModel(norm=plan.norm, eps=plan.eps)
-    heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}  threat {threat}"
-    if left_out:
-        heading += f"  {left_out} samples left out"
     proven: tuple[Evidence, ...] = ()
     if what["ways"] or what["properties"]:
         with output.progress("proofs") as advance:
             told = proofs(plan, result.n, what["ways"], what["properties"], progress=advance)
             proven = tuple(told)
-    code = output.evidence((*evidence, *proven, masking(result, plan.digest)), heading=heading)
+    heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}"
+    if left_out:
+        heading += f"  {left_out} samples left out"
+    code = _told(result, plan.digest, spec, output, heading=heading, proven=proven)
     kept.drop()
     return code
+
+
+def _told(
+    result: Robustness,
+    digest: str,
+    spec: Spec,
+    output: Output,
+    *,
+    heading: str,
+    proven: tuple[Evidence, ...] = (),
+) -> int:
+    from hauberk.evaluate.masking import masking
+
+    evidence = result.evidence(
+        digest,
+        clean_accuracy=spec.gate.clean_accuracy,
+        robust_accuracy=spec.gate.robust_accuracy,
+    )
+    heading += f"  threat {spec.threat.norm}:{spec.threat.eps:g}"
+    return output.evidence((*evidence, *proven, masking(result, digest)), heading=heading)
