@@ -80,6 +80,7 @@ class Auto:
             "data": train.digest,
             "validation": validation.digest,
             "threat": str(threat),
+            "features": threat.features.digest if threat.features else None,
             "seed": seed,
         }
         log = Log.resumed(run.resume, facts, module)

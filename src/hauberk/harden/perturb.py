@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from hauberk.attack.ball import Ball
+from hauberk.attack.lawful import Lawful
 from hauberk.core.errors import UserError
 from hauberk.core.task import Classification
 from hauberk.harden.precision import Precision, autocast
@@ -99,16 +101,30 @@ class Perturb:
         loss: Callable[[Tensor], Tensor],
         generator: torch.Generator,
     ) -> Tensor:
-        """Such points of high ``loss``, a sum over the batch, of float32 logits."""
+        """Such points of high ``loss``, a sum over the batch, of float32 logits.
+
+        Rows of a table keep the threat's constraints. The walk itself does not: between the steps
+        of a grid, or two categories, it goes on from where it is, by the gradient at the row that
+        keeps them.
+        """
+        lawful = self._lawful(x)
         with frozen(module):
             point = self._project(x, self._start(x, generator))
             for _ in range(self.steps):
-                point.requires_grad = True
+                shown = lawful(point).detach().requires_grad_()
                 with autocast(self.precision):
-                    logits = module(point)
-                (gradient,) = torch.autograd.grad(loss(logits.float()), point)
-                point = self._project(x, point.detach() - x + self.step_size * self._way(gradient))
-        return point
+                    logits = module(shown)
+                (gradient,) = torch.autograd.grad(loss(logits.float()), shown)
+                point = self._project(x, point - x + self.step_size * self._way(gradient))
+        return lawful(point)
+
+    def _lawful(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """What makes of a point the row that an attacker may send; nothing without constraints."""
+        if self.threat.features is None:
+            return lambda point: point
+        ball = Ball(self.threat.norm, self.threat.eps, self.bounds)
+        laws = Lawful(self.threat.features, ball)
+        return lambda point: laws(point, x)
 
     def _start(self, x: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.empty(x.shape).uniform_(-1.0, 1.0, generator=generator)

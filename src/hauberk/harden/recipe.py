@@ -113,6 +113,8 @@ class Recipe(ABC):
         with frozen(module):
             floor = accuracy(module, validation) - self.clean_drop
         known = {"method": self.name, "threat": str(threat), "validation": validation.digest}
+        if threat.features is not None:
+            known["features"] = threat.features.digest
         return training.train(
             fresh(module, seed=seed) if self.start == "fresh" else module,
             train,

@@ -1,5 +1,6 @@
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hauberk.core.errors import UserError
+from hauberk.core.features import Features
 from hauberk.core.model import Bounds
 from hauberk.core.threat import Norm, ThreatModel
 from hauberk.harden.perturb import Perturb, frozen
@@ -104,3 +106,37 @@ def test_the_generator_alone_decides() -> None:
 def test_what_cannot_be_done_is_refused(norm: Norm, steps: int, eps: float) -> None:
     with pytest.raises(UserError):
         attack(norm, steps=steps, eps=eps)
+
+
+def test_rows_of_a_table_keep_their_constraints() -> None:
+    """Whatever the walk does, what is trained on is what an attacker may send."""
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(0.2, 0.8, (40, 8)).astype(np.float32)
+    rows[:, 3:6] = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 40)]
+    rows[:, 6] = np.round(rows[:, 6] * 4) / 4
+    laws = Features(
+        mutable=(True, False, True, True, True, True, True, True),
+        low=(0.0,) * 8,
+        high=(1.0,) * 8,
+        reach=(1.0,) * 8,
+        step=(0.0,) * 6 + (0.25, 0.0),
+        monotone=(1, 0, -1, 0, 0, 0, 0, 0),
+        groups=((3, 4, 5),),
+    )
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    x, y = torch.from_numpy(rows), torch.from_numpy(rng.integers(0, 2, 40))
+    generator = torch.Generator().manual_seed(0)
+    losses = {}
+    for eps in (0.3, 1.0):
+        threat = ThreatModel(eps=eps, features=laws)
+        attack = Perturb(
+            threat=threat, bounds=Bounds(), steps=8, step_size=eps / 3, precision="float32"
+        )
+        points = attack(module, x, y, generator)
+        assert not any(broken.any() for broken in laws.violations(rows, points.numpy()).values())
+        assert (points - x).abs().max() <= eps + 1e-6
+        assert not torch.equal(points, x)
+        losses[eps] = nn.functional.cross_entropy(module(points), y).item()
+    assert nn.functional.cross_entropy(module(x), y).item() < losses[0.3] < losses[1.0]
+    assert (points[:, 3:6] != x[:, 3:6]).any(), "within 1 a category may change"

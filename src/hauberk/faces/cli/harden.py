@@ -46,6 +46,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Race the methods within this time, such as 90s, 5m or 1h, instead of naming one.",
 )
 @click.option("--teacher", type=_FILE, help="Whom distil and robust-distil learn from.")
+@click.option(
+    "--features",
+    type=_FILE,
+    metavar="FILE",
+    help="What a row of a table may become: constraints on its columns, as TOML.",
+)
 @click.option("--twin", is_flag=True, help="Train a twin too, from weights of its own.")
 @click.option(
     "--samples",
@@ -78,6 +84,7 @@ def command(*, model: Path | None, target: Path, spec: Spec, output: Output, **w
     goes on from the last epoch and ends with the same weights. Exit code 1 where the result does
     not withstand more than MODEL did under attacks stronger than those it was trained against.
     """
+    from hauberk.adapters.data.features_file import read_features
     from hauberk.adapters.data.source import load_dataset
     from hauberk.adapters.local.files import write_file
     from hauberk.adapters.local.hardening import carried_out, replace_method
@@ -85,12 +92,16 @@ def command(*, model: Path | None, target: Path, spec: Spec, output: Output, **w
     from hauberk.adapters.models import weights
     from hauberk.core.threat import ThreatModel
 
-    data = load_dataset(spec.data.source)
+    data, laws = load_dataset(spec.data.source), what["features"]
     start = _start(model, data, spec)
     spec = _budgeted(spec, what["budget"])
     terms = Terms(
         data=data,
-        threat=ThreatModel(norm=spec.threat.norm, eps=spec.threat.eps),
+        threat=ThreatModel(
+            norm=spec.threat.norm,
+            eps=spec.threat.eps,
+            features=read_features(laws, data.columns) if laws else None,
+        ),
         samples=what["samples"],
         price=what["price"],
         limits={
