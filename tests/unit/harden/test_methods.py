@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hauberk.adapters.data.digits import load as load_digits
 from hauberk.adapters.models.architectures import build
 from hauberk.core.data import Dataset
 from hauberk.core.errors import UnknownNameError, UserError
@@ -120,6 +121,38 @@ def test_a_collapse_is_undone_to_the_last_sound_weights(train: Dataset) -> None:
     assert torch.equal(at_start[3], measured[1])  # 0.2 was undone to where 0.6 was measured
     assert torch.equal(at_start[5], measured[3])
     assert torch.equal(flat(best), measured[1])
+
+
+def test_catastrophic_overfitting_is_provoked_noticed_and_undone() -> None:
+    """One step without a random start, at a large radius: the network learns to fool that step."""
+    data = load_digits()
+    net = build("cnn", {"in_shape": [1, 28, 28], "classes": 10, "widths": [8, 16], "hidden": 32})
+    seen: list[Progress] = []
+    Fast(
+        step=1.0,
+        noise=0.0,
+        epochs=12,
+        learning_rate=5e-3,
+        ramp=0.2,
+        clean_drop=1.0,
+        batch_size=32,
+        precision="float32",
+    ).fit(
+        net,
+        data.split("train"),
+        data.split("validation"),
+        ThreatModel(eps=0.2),
+        seed=0,
+        run=Run(progress=seen.append),
+    )
+    first = next(number for number, now in enumerate(seen) if now.undone)
+    fallen, robust = seen[first], [now.robust or 0.0 for now in seen]
+    assert fallen.loss < seen[first - 1].loss, "against its one step it does better and better"
+    assert robust[first] < 0.7 * max(robust[:first]), "against several it has fallen"
+    assert robust[-1] > max(robust[:first]), "and undone, it goes on to more"
+    assert Collapse().noticed(0.2, 0.3)
+    assert not Collapse().noticed(0.25, 0.3)
+    assert not Collapse().noticed(0.0, 0.03)
 
 
 def flat(module: nn.Module) -> Tensor:
