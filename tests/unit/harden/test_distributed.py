@@ -41,7 +41,7 @@ module = build(sys.argv[2], {"in_shape": [1, 28, 28], "classes": 10}, seed=0)
 method = Adversarial(epochs=2, steps=2, batch_size=96, validation_most=50, validation_steps=2)
 with joined() as team:
     fitted = method.fit(
-        module, data.split("train").take(list(range(401))), data.split("validation"),
+        module, data.split("train").take(list(range(201))), data.split("validation"),
         ThreatModel(eps=0.15), seed=3, run=Run(team=team),
     )
     Path(sys.argv[1], f"rank{team.rank}").write_text(weights_digest(fitted))
@@ -75,12 +75,11 @@ def torchrun(*words: str) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *options, *words]
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
-def test_two_processes_end_with_the_same_bits(architecture: str, tmp_path: Path) -> None:
+def test_two_processes_end_with_the_same_bits(tmp_path: Path) -> None:
     script = tmp_path / "bare.py"
     script.write_text(BARE)
     done = subprocess.run(
-        torchrun(str(script), str(tmp_path), architecture),
+        torchrun(str(script), str(tmp_path), "cnn"),
         capture_output=True,
         check=False,
         timeout=250,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -66,25 +68,31 @@ class Bucket:
         Raises:
             ConfigError: if boto3 is not installed.
         """
-        try:
-            import boto3  # noqa: PLC0415 - of an extra
-            from botocore.config import Config  # noqa: PLC0415
-        except ImportError:
-            raise ConfigError(
-                "boto3 is not installed", where="state.blobs", hint="pip install 'hauberk[s3]'"
-            ) from None
-        settings = Config(
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "total_max_attempts": 5},
-            max_pool_connections=16,
-        )
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name=self.region or ("us-east-1" if self.endpoint else None),
-            config=settings,
-        )
+        # Making one takes a third of a second; a fork must not share its parent's connections.
+        return _client(self.endpoint, self.region, os.getpid())
+
+
+@lru_cache(maxsize=16)
+def _client(endpoint: str | None, region: str | None, _: int) -> Any:
+    try:
+        import boto3  # noqa: PLC0415 - of an extra
+        from botocore.config import Config  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError(
+            "boto3 is not installed", where="state.blobs", hint="pip install 'hauberk[s3]'"
+        ) from None
+    settings = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        max_pool_connections=16,
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region or ("us-east-1" if endpoint else None),
+        config=settings,
+    )
 
 
 def _may_speak(endpoint: str, given: Mapping[str, str]) -> bool:
