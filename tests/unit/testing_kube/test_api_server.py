@@ -18,7 +18,9 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import ConfigMap
 from lightkube.types import PatchType
 
-from hauberk.testing.kube.derive import definition
+from hauberk.faces.cli.glossary import TEXTS
+from hauberk.faces.operator.crd import definition as shield_definition
+from hauberk.testing.kube.derive import DERIVED, definition
 from hauberk.testing.kube.process import ApiServer
 
 Service = create_namespaced_resource(
@@ -84,6 +86,40 @@ def patch(http: httpx.Client, tree: object, kind: str = "merge-patch") -> httpx.
 def spec_of(**predictor: object) -> dict[str, object]:
     head = {key: ISVC[key] for key in ("apiVersion", "kind")}
     return {**head, "metadata": {"name": "m"}, "spec": {"predictor": predictor}}
+
+
+def unstructural(schema: dict[str, Any], path: str = "") -> list[str]:
+    """What a real API server refuses in the schema of a definition."""
+    either = schema.get("x-kubernetes-int-or-string")
+    open_ended = schema.get("x-kubernetes-preserve-unknown-fields")
+    found = (
+        [] if either or open_ended or isinstance(schema.get("type"), str) else [f"{path}: no type"]
+    )
+    found += [
+        f"{path}: {key}" for key in ("$ref", "$defs", "anyOf", "prefixItems") if key in schema
+    ]
+    if schema.get("type") == "array" and "items" not in schema:
+        found.append(f"{path}: no items")
+    if {"properties", "additionalProperties"} <= schema.keys():
+        found.append(f"{path}: both properties and additionalProperties")
+    items = schema.get("items", {})
+    for key in schema.get("x-kubernetes-list-map-keys", ()):
+        if key not in items.get("required", ()) and "default" not in items["properties"][key]:
+            found.append(f"{path}: key {key} is neither required nor defaulted")
+    for key, inner in schema.get("properties", {}).items():
+        found += unstructural(inner, f"{path}.{key}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found += unstructural(schema[key], f"{path}[]")
+    return found
+
+
+@pytest.mark.parametrize("plural", [*DERIVED, "modelshields"])
+def test_definitions_are_structural(plural: str) -> None:
+    tree = definition(plural) if plural in DERIVED else shield_definition(TEXTS)
+    (version,) = tree["spec"]["versions"]
+    assert unstructural(version["schema"]["openAPIV3Schema"]) == []
+    assert len(json.dumps(tree)) < 10**6, "what etcd holds"
 
 
 def test_lightkube_creates_reads_replaces_and_deletes(kube: Client) -> None:

@@ -187,7 +187,22 @@ def _filled(schema: dict[str, Any], types: Types, above: tuple[str, ...]) -> dic
             done[key] = _filled(schema[key], types, above)
     if kind == "object" and not {"properties", "additionalProperties"} & done.keys():
         return dict(_OPEN)
-    return done
+    return _keyed(done)
+
+
+def _keyed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A keyed list as a definition may say it: each key is required, or has a default.
+
+    The protocol of a port defaults to TCP, as in the API; other keys make the list one value.
+    """
+    items = schema.get("items", {})
+    for key in schema.get("x-kubernetes-list-map-keys", ()):
+        if key == "protocol":
+            items["properties"][key]["default"] = "TCP"
+        elif key not in items.get("required", ()):
+            rest = {"x-kubernetes-list-type", "x-kubernetes-list-map-keys"}
+            return {name: value for name, value in schema.items() if name not in rest}
+    return schema
 
 
 def _referred(name: str, types: Types, above: tuple[str, ...]) -> dict[str, Any]:

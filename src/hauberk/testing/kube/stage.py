@@ -162,9 +162,13 @@ class Stage:
         return cls(cluster, state, operator)
 
     def close(self) -> None:
-        """Stop the operator and let go of the cluster."""
+        """Stop the operator, clear the namespace and let go of the cluster."""
         if self.operator.process and self.operator.process.poll() is None:
             self.operator.kill()
+        for tree in self.cluster.list(SHIELD):  # the operator is gone, which would let them go
+            self.cluster.merge(SHIELD, tree["metadata"]["name"], {"metadata": {"finalizers": None}})
+        with Client(field_manager="tests") as client:
+            client.delete(_NAMESPACE, self.cluster.namespace)
         self.cluster.close()
 
     def home(self, name: str) -> Home:
