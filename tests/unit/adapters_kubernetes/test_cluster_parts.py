@@ -80,6 +80,15 @@ def test_a_job_is_a_valid_object(kind: Any) -> None:
     assert all(len(value) <= 63 for value in tree["metadata"]["labels"].values())
 
 
+def test_several_nodes_are_led_by_torchrun() -> None:
+    job = Job(id="m-1-abc-x", kind="harden", incident="m-1-abc", inputs={"primary": A})
+    tree = manifest(job, ClusterSpec(image="i", nodes=2), shield="m", owner=OWNER)
+    trainer = tree["spec"]["trainer"]
+    assert (trainer["command"], trainer["args"][:3]) == (["torchrun"], ["-m", "hauberk", "work"])
+    assert trainer["numNodes"] == 2
+    fits("trainjobs", {"spec": tree["spec"]})
+
+
 @given(
     st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True),
     st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True),

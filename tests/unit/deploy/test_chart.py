@@ -226,6 +226,14 @@ def test_the_insider_cannot_read_the_model_store(
         hidden["spec"][kind][0]["volumeMounts"][0]["name"] = "hauberk-state"
         assert objections(policy, hidden) != []
     assert objections(policy, serving_pod(GOOD)) == []
+    training = serving_pod(GOOD)
+    training["spec"]["containers"][0] |= {
+        "command": ["torchrun"],
+        "args": ["-m", "hauberk", "work"],
+    }
+    assert objections(policy, training) == []
+    training["spec"]["containers"][0]["args"] = ["-m", "http.server", "8080"]
+    assert objections(policy, training) != []
     for tree in of(objects, "Deployment"):
         assert objections(policy, tree["spec"]["template"]) == []
 

@@ -37,3 +37,9 @@ capabilities: {drop: [ALL]}
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
 {{- end }}
+
+{{/* In CEL: whether a container is hauberk and nothing else; torchrun starts it on several nodes. */}}
+{{- define "hauberk.isOurs" -}}
+one.image == '{{ include "hauberk.image" . }}' && has(one.command) && (one.command == ['hauberk']
+|| (one.command == ['torchrun'] && has(one.args) && size(one.args) > 2 && one.args[0] == '-m' && one.args[1] == 'hauberk'))
+{{- end }}

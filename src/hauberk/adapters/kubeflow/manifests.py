@@ -41,10 +41,11 @@ def manifest(
     labels = {LABEL: shield, KIND: job.kind, INCIDENT: name_of(job.incident, shield)}
     meta = {"name": name_of(job.id, shield), "labels": labels, "ownerReferences": [owner]}
     if job.kind == "harden":
+        several = cluster.nodes > 1  # then each node's agent is torchrun, by what Trainer sets
         trainer = {
             "image": cluster.image,
-            "command": ["hauberk"],
-            "args": arguments,
+            "command": ["torchrun"] if several else ["hauberk"],
+            "args": ["-m", "hauberk", *arguments] if several else arguments,
             "numNodes": cluster.nodes,
             # By which the training runtime mounts this service's part of the volume alone.
             "env": [{"name": "HAUBERK_SHIELD", "value": shield}],
