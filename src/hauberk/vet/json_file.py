@@ -47,6 +47,8 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
         vet_pipfile(tree, case, where)
     elif isinstance(tree, dict) and "lockfileVersion" in tree:
         case.gap("packages that are not Python's are not judged here", where)
+    if isinstance(tree, dict) and "cells" in tree and "nbformat" in tree:
+        _notebook(tree, case, where)
     if isinstance(tree, dict) and "Statement" in tree:
         from hauberk.vet.rights import vet_statements  # noqa: PLC0415 - rarely needed
 
@@ -55,6 +57,20 @@ def vet_json(source: Source, case: Case, where: str, depth: int) -> None:
         vet_objects(tree, text, case, where)
     for key, value in _texts(tree):
         _text(key, value, case, where)
+
+
+def _notebook(tree: dict[str, Any], case: Case, where: str) -> None:
+    """What the cells of a notebook would fetch and run; its code is not judged otherwise."""
+    from hauberk.vet.manifest import FETCHED  # noqa: PLC0415 - rarely needed
+
+    cells = tree["cells"] if isinstance(tree["cells"], list) else []
+    for number, cell in enumerate(cells):
+        source = cell.get("source") if isinstance(cell, dict) else ""
+        text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+        match = FETCHED.search(text)
+        if match:
+            message = f"it runs what it fetches: {match[0].strip()[:60]}"
+            case.find("HB-V206", message, f"{where}#cell {number + 1}")
 
 
 def _lines(raw: bytes) -> list[Any] | None:

@@ -31,7 +31,7 @@ _PICKLES = re.compile(
     r"(?i)serialization_format['\"]?\s*[:=]\s*['\"]?(pickle|cloudpickle)|weights_only\s*=\s*False"
     r"|allow_pickle\s*[:=]\s*true|pickled_model|\bpickle\.load|python_function.*pickle|MLFLOW_ALLOW_PICKLE"
 )
-_FETCHED = re.compile(
+FETCHED = re.compile(
     r"(?i)\b(curl|wget|fetch)\b[^|;&\n]*\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpython3?\s+-c\s.*urlopen"
     r"|\bpip3?\s+install\b[^\n]*(--trusted-host|--extra-index-url|(-i|--index-url)[= ]http:)"
     r"|^\s*ADD\s+(--\S+\s+)*https?://",
@@ -127,7 +127,7 @@ def settings_text(text: str, case: Case, where: str) -> None:
         ("HB-V102", _ANYWHERE, "it listens on every address"),
         ("HB-V106", _PUBLIC, "it makes storage public"),
         ("HB-V108", _PICKLES, "it asks for a pickle"),
-        ("HB-V206", _FETCHED, "it runs what it fetches"),
+        ("HB-V206", FETCHED, "it runs what it fetches"),
     ):
         match = form.search(text)
         if match:

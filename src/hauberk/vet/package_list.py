@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from hauberk.vet.case import Case
 
 _PACKAGE = re.compile(
-    r"==|>=|~=|--hash|^\[\[packages?\]\]|^\[(project|build-system|tool)", re.MULTILINE
+    r"==|>=|~=|--hash|\+\w+://| ?@ ?[a-z+]+://|^-[er] |^--\w"
+    r"|^\[\[packages?\]\]|^\[(project|build-system|tool)",
+    re.MULTILINE,
 )
 _NAME = re.compile(r"(?i)(requirements?|constraints?|reqs|deps)[\w.-]*\.(txt|in|pip)\Z")
 _METADATA = re.compile(r"\AMetadata-Version: \d")

