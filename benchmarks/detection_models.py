@@ -65,7 +65,7 @@ def subject(name: str, seed: int) -> Subject:
     fit = partial(_kept, name, seed, train, learn)
     if name == "cifar10":
         served = lab_models.resnet()
-        twin = fit("twin", lab_models.resnet, _robust(threat, epochs=5, start="given"))
+        twin = lab_models.robust_resnet(seed=seed)
     else:
         served = fit("served", _fresh(name, train, seed), _clean(name))
         twin = fit("twin", _fresh(name, train, seed + 100), _robust(threat, epochs=_ROUNDS[name]))
@@ -96,19 +96,16 @@ def _clean(name: str) -> Callable[[nn.Module, Dataset, Dataset, int], nn.Module]
 
 
 def _robust(
-    threat: ThreatModel, *, epochs: int, start: str = "fresh"
+    threat: ThreatModel, *, epochs: int
 ) -> Callable[[nn.Module, Dataset, Dataset, int], nn.Module]:
     def fit(module: nn.Module, train: Dataset, held: Dataset, seed: int) -> nn.Module:
         recipe = Adversarial(
-            start="given" if start == "given" else "fresh",
             epochs=epochs,
-            steps=2 if start == "given" else 4,
-            step_size=threat.eps * (0.7 if start == "given" else 0.4),
-            learning_rate=1e-3 if start == "given" else 2e-3,
+            steps=4,
+            step_size=threat.eps * 0.4,
             batch_size=64 if len(train) < 2000 else 128,
             clean_drop=0.3,
             validation_most=200,
-            ramp=0.3,
         )
         return recipe.fit(module, train, held, threat, seed=seed)
 

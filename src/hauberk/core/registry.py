@@ -70,12 +70,21 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "monitor": {
         "accuracy": "hauberk.monitor.accuracy:AccuracyMonitor",
         "agreement": "hauberk.monitor.agreement:AgreementMonitor",
+        "campaign": "hauberk.monitor.campaign:CampaignMonitor",
         "drift": "hauberk.monitor.drift:DriftMonitor",
         "faults": "hauberk.monitor.faults:FaultMonitor",
         "gauge": "hauberk.monitor.gauge:GaugeMonitor",
         "labels": "hauberk.monitor.labels:LabelShiftMonitor",
         "run-length": "hauberk.monitor.run_length:RunLengthMonitor",
         "suspicion": "hauberk.monitor.suspicion:SuspicionMonitor",
+    },
+    "explain": {
+        "grad-cam": "hauberk.explain.grad_cam:GradCam",
+        "integrated-gradients": "hauberk.explain.integrated_gradients:IntegratedGradients",
+        "kernel-shap": "hauberk.explain.kernel_shap:KernelShap",
+        "lime": "hauberk.explain.lime:Lime",
+        "occlusion": "hauberk.explain.occlusion:Occlusion",
+        "saliency": "hauberk.explain.saliency:Saliency",
     },
     "harden": {
         "adversarial": "hauberk.harden.adversarial:Adversarial",

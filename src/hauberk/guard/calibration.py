@@ -45,7 +45,8 @@ class Calibration:
     With a ``panel`` the scores are its own, else the twin's divergence. ``hedges`` are sensors of
     the panel with thresholds of their own, ``hedged`` ``(hedges, m)``, descending: the highest
     over clean traffic and all families, at the same levels. ``answers`` ``(classes,)`` counts what
-    the served model answered to the clean samples.
+    the served model answered to the clean samples. ``gauge`` is the digest of the accuracy gauge
+    that was fitted with it, if one was.
 
     Raises:
         DataError: if the parts do not fit each other.
@@ -66,6 +67,7 @@ class Calibration:
     hedges: tuple[str, ...] = ()
     hedged: NDArray[np.float64] | None = None
     answers: NDArray[np.float64] | None = None
+    gauge: str = ""
 
     def __post_init__(self) -> None:
         if self.n > _MOST:
@@ -243,6 +245,7 @@ class Calibration:
         if self.panel is not None:
             hedged = np.empty((0, len(self.levels))) if self.hedged is None else self.hedged
             facts |= {"version": 2, "panel": self.panel.facts(), "hedges": list(self.hedges)}
+            facts |= {"gauge": self.gauge}
             answers = np.zeros(0) if self.answers is None else self.answers
             arrays |= {"hedged": hedged, "answers": answers, **self.panel.arrays()}
         return packing.pack(facts, arrays)
@@ -284,7 +287,11 @@ class Calibration:
 
 def _read_panel(facts: Mapping[str, Any], arrays: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     match facts:
-        case {"panel": {"sensors": list()} as panel, "hedges": list(hedges)} if len(facts) == 2:
+        case {
+            "panel": {"sensors": list()} as panel,
+            "hedges": list(hedges),
+            "gauge": str(gauge),
+        } if len(facts) == 3:
             pass
         case _:
             raise DataError("the panel is malformed", where="calibration")
@@ -295,6 +302,7 @@ def _read_panel(facts: Mapping[str, Any], arrays: dict[str, NDArray[np.float64]]
         "panel": Panel.of(panel, arrays),
         "hedges": tuple(hedges),
         "hedged": hedged,
+        "gauge": gauge,
         "answers": answers if answers is not None and answers.size else None,
     }
 

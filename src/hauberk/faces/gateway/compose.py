@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from hauberk.adapters.local.files import create_file, read_file
 from hauberk.adapters.local.log_home import existing_log, sealed_log
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
@@ -40,6 +41,7 @@ from hauberk.faces.gateway.served import World
 from hauberk.faces.gateway.tap import Tap
 from hauberk.faces.gateway.traces import traces
 from hauberk.faces.gateway.workers import Workers
+from hauberk.guard.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,6 +129,17 @@ def model_bounds(home: Home, digest: str) -> Bounds:
         raise DataError(f"no bounds in its header: {error}", where=short(weights)) from None
 
 
+def _fingerprint_key(state: Path) -> bytes:
+    """The key of the state directory, made once; replicas that share the directory share it.
+
+    Raises:
+        EnvironmentFault: if it cannot be kept.
+    """
+    path = state / "fingerprint.key"
+    create_file(path, secrets.token_bytes(32))
+    return read_file(path, limit=64) or b""
+
+
 def compose(
     spec: Spec, *, state: Path, world: World, clients: Clients, records: RecordSink
 ) -> Gateway:
@@ -141,6 +154,7 @@ def compose(
         records,
         capacity=spec.serve.tap_queue,
         keeper=Quarantine(state / "quarantine"),
+        mark=Fingerprint(_fingerprint_key(state)),
         dropped=meters.dropped.inc,
         failed=lambda why: report(part="tap", why=why),
     )

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _PROCESS, _NUMBERS = uuid4().hex, count()
 
 
+HELD = QuotaRules(rows=0.5, burst=20.0)
+"""What a client gets whose queries look like a campaign: a row every two seconds, ten at once."""
+
+
 @dataclass(frozen=True)
 class Visit:
     """One request that was let in: by whom, and by which policy. ``rows`` charges its rows."""
@@ -55,6 +59,11 @@ class Entrance:
     quotas: Quotas = field(default_factory=MemoryQuotas)
     renew: Callable[[float, bool], KeySet] | None = None
     clock: Callable[[], float] = time.time
+    held: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def hold(self, held: dict[tuple[str, str], float]) -> None:
+        """Give these clients, by tenant and name, but ``HELD`` until the time that is said."""
+        self.held = held
 
     async def admit(
         self,
@@ -98,7 +107,7 @@ class Entrance:
         ruling = self.policy.rule(principal, action, Target(model, self.data_class))
         if not ruling.allowed:
             raise Forbidden("the policy does not allow it", policy=ruling.policy)
-        if action != "infer" or not self.rules.any:
+        if action != "infer" or not (self.rules.any or self._is_held(principal)):
             return Visit(principal, ruling.policy)
         return Visit(principal, ruling.policy, partial(self.charge_rows, principal, model))
 
@@ -113,7 +122,20 @@ class Entrance:
 
     def charge_rows(self, principal: Principal, model: str, rows: int) -> None:
         """Charge its rows; raises as :meth:`charge_arrival` does."""
+        if self._is_held(principal):
+            self._take_held(principal, model, rows)
         self._take(self.rules.content(_owner(principal, model), rows))
+
+    def _is_held(self, principal: Principal) -> bool:
+        until = self.held.get((principal.tenant, principal.name)) if self.held else None
+        return until is not None and until > self.clock()
+
+    def _take_held(self, principal: Principal, model: str, rows: int) -> None:
+        try:
+            self._take(HELD.content(f"held/{_owner(principal, model)}", rows))
+        except TooMany as error:
+            why = "fewer answers for now: these queries resemble a search of the model"
+            raise TooMany(why, wait=error.wait) from None
 
     @contextmanager
     def seat(self, principal: Principal, model: str) -> Iterator[None]:

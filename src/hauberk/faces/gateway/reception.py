@@ -13,6 +13,7 @@ from hauberk.access.quota import Fallback, MemoryQuotas, QuotaRules, Quotas
 from hauberk.access.tokens import KeySet, TokenRules, Tokens
 from hauberk.adapters.local.files import read_file
 from hauberk.adapters.local.quotas import SqliteQuotas
+from hauberk.adapters.local.throttles import parse
 from hauberk.core.errors import ConfigError, HauberkError
 from hauberk.faces.gateway.entrance import Entrance
 from hauberk.faces.gateway.identity import Proofs
@@ -27,11 +28,12 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass
 class Reception:
-    """One entrance with its files: the policy, and ``revoked-keys``, a digest a line."""
+    """One entrance with its files: the policy, ``revoked-keys``, and who is throttled."""
 
     entrance: Entrance
     policy_file: Path | None
     revoked_file: Path
+    throttles_file: Path | None = None
     _seen: dict[Path, bytes | None] = field(default_factory=dict)
 
     def reload(self) -> list[str]:
@@ -41,7 +43,11 @@ class Reception:
         be read count; a file that cannot be read leaves those known.
         """
         told = []
-        for path, take in ((self.policy_file, self._policy), (self.revoked_file, self._revoked)):
+        for path, take in (
+            (self.policy_file, self._policy),
+            (self.revoked_file, self._revoked),
+            (self.throttles_file, self._throttles),
+        ):
             if path is None:
                 continue
             try:
@@ -58,6 +64,10 @@ class Reception:
 
     def _policy(self, data: bytes | None, path: Path) -> None:
         self.entrance.policy = _cedar(data, path)
+
+    def _throttles(self, data: bytes | None, path: Path) -> None:
+        del path
+        self.entrance.hold({(one.tenant, one.principal): one.until for one in parse(data or b"[]")})
 
     def _revoked(self, data: bytes | None, path: Path) -> None:
         del path
@@ -90,7 +100,7 @@ def receive(spec: Spec, *, state: Path, keys: ApiKeys) -> Reception:
     )
     if access.issuer:
         _issuer(access, entrance)
-    reception = Reception(entrance, policy_file, state / "revoked-keys")
+    reception = Reception(entrance, policy_file, state / "revoked-keys", state / "throttles.json")
     reception.reload()
     return reception
 

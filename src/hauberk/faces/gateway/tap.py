@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hauberk.core.record import Record
+    from hauberk.guard.fingerprint import Fingerprint
 
 _BATCH = 2048
 _GATHER = 0.01  # seconds between a record's arrival and its writing: one write for many records
@@ -60,7 +61,8 @@ class Tap:
     """A bounded queue of records before a :class:`RecordSink`.
 
     ``dropped`` is called with the number of records lost, ``failed`` with the reason when writing
-    fails. Inputs of flagged rows go to ``keeper``, at most 256 wait, later ones are not kept.
+    fails. With a ``mark`` records hold the fingerprints of their inputs. Inputs of flagged rows go
+    to ``keeper``, at most 256 wait, later ones are not kept.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Tap:
         *,
         capacity: int,
         keeper: Keeper | None = None,
+        mark: Fingerprint | None = None,
         dropped: Callable[[int], None] = lambda _: None,
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._sink, self._capacity, self._keeper = sink, capacity, keeper
+        self._sink, self._capacity, self._keeper, self._mark = sink, capacity, keeper, mark
         self._dropped, self._failed = dropped, failed
         self._queue: deque[_Waiting] = deque()
         self._held = 0
@@ -105,7 +108,7 @@ class Tap:
         if x is not None:
             if self._held > _HELD_BYTES:
                 start = len(records) - len(x)
-                records = [*records[:start], *_described(records[start:], x)]
+                records = [*records[:start], *_described(records[start:], x, self._mark)]
             else:
                 rows[len(records) - len(x) :] = list(x)
         with self._lock:
@@ -149,7 +152,7 @@ class Tap:
     def _write(self, batch: list[_Waiting]) -> None:
         numbered = [
             msgspec.structs.replace(record, seq=self.last_seq + offset)
-            for offset, record in enumerate(_complete(batch), start=1)
+            for offset, record in enumerate(_complete(batch, self._mark), start=1)
         ]
         before = self.last_seq
         try:
@@ -180,15 +183,18 @@ class Tap:
                 return
 
 
-def _described(records: Sequence[Record], x: NDArray[np.float32]) -> list[Record]:
-    """Records with the drift statistics of their inputs."""
+def _described(
+    records: Sequence[Record], x: NDArray[np.float32], mark: Fingerprint | None
+) -> list[Record]:
+    """Records with the drift statistics of their inputs, and with their fingerprints."""
+    marks = [""] * len(records) if mark is None else mark(x)
     return [
-        msgspec.structs.replace(record, features=tuple(statistics))
-        for record, statistics in zip(records, drift_features(x), strict=True)
+        msgspec.structs.replace(record, features=tuple(statistics), fingerprint=own)
+        for record, statistics, own in zip(records, drift_features(x), marks, strict=True)
     ]
 
 
-def _complete(batch: list[_Waiting]) -> list[Record]:
+def _complete(batch: list[_Waiting], mark: Fingerprint | None) -> list[Record]:
     """The records of a batch, described in runs of inputs of one shape."""
     done: list[Record] = []
     run: list[_Waiting] = []
@@ -196,7 +202,7 @@ def _complete(batch: list[_Waiting]) -> list[Record]:
     def flush() -> None:
         rows = [one.row for one in run if one.row is not None]
         if rows:
-            done.extend(_described([one.record for one in run], np.stack(rows)))
+            done.extend(_described([one.record for one in run], np.stack(rows), mark))
         run.clear()
 
     for one in batch:

@@ -1,0 +1,238 @@
+"""``hauberk watch``: follow the monitors of a running gateway, or replay a recorded stream."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hauberk.faces.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hauberk.adapters.http.cloud_events import Sink
+    from hauberk.adapters.http.watch_metrics import Metrics
+    from hauberk.adapters.local.home import Home
+    from hauberk.adapters.local.watching import Watched
+    from hauberk.core.evidence import Evidence
+    from hauberk.core.spec import Spec
+    from hauberk.faces.cli.output import Output
+    from hauberk.monitor.station import Station
+
+_PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@click.option("--once", is_flag=True, help="Read what is there, and end.")
+@click.option("--events", type=click.Path(path_type=Path), help="Append CloudEvents to FILE.")
+@click.option("--webhook", default="", help="Post CloudEvents to URL.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics.")
+@click.option("--throttle", is_flag=True, help="Slow clients down whose queries are a campaign.")
+@options.spec("model.name")
+@options.state
+@options.output("table", "json")
+def command(ctx: click.Context, **given: Any) -> int:
+    """Follow the monitors of a running gateway; each finding is a line.
+
+    It goes on where it ended, as another replica of it would. Exit code 1 where something failed.
+    """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    return _follow(**given)
+
+
+@command.command()
+@click.argument("log", type=click.Path(exists=True, path_type=Path))
+@click.option("--monitor", "only", multiple=True, help="Only this monitor; again for more.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@options.spec("model.name")
+@options.state
+@options.output("json", "table")
+def replay(
+    *, log: Path, only: tuple[str, ...], limit: int, spec: Spec, state: Path, output: Output
+) -> int:
+    """Fold a recorded stream through the monitors: the same findings, bit for bit.
+
+    LOG is a file of JSON lines, or a folder of them as the gateway writes it. ``mark`` is a digest
+    over all findings in order.
+    """
+    from hauberk.adapters.local.watching import lines
+    from hauberk.core.errors import UnknownNameError
+    from hauberk.monitor.station import MONITORS, Station, monitors
+
+    for name in only:
+        if name not in MONITORS:
+            raise UnknownNameError(name, MONITORS, kind="monitor")
+    pair = _pair(state)
+    station = Station(
+        monitors=monitors(
+            pair.calibration,
+            gauge=pair.gauge,
+            alpha=spec.detect.alpha,
+            only=only or MONITORS,
+        )
+    )
+    found: list[tuple[int, Evidence]] = []
+    began = time.perf_counter()
+    for record in lines(log):
+        for evidence in station.fold(record):
+            if len(found) < limit:
+                found.append((record.seq, evidence))
+    seconds = time.perf_counter() - began
+    output.say(
+        f"{station.records} records in {seconds:.1f} s, {station.records / seconds:,.0f} a second"
+    )
+    if output.form == "json":
+        facts = {
+            "records": station.records,
+            "found": station.found,
+            "mark": station.mark,
+            "kind": _kind([evidence for _, evidence in found]),
+            "findings": [{"seq": seq, "rule": e.rule, "message": e.message} for seq, e in found],
+        }
+        output.data(facts)
+    else:
+        rows = [[str(seq), evidence.rule, evidence.message] for seq, evidence in found]
+        output.listing(["seq", "rule", "what"], rows)
+    return int(bool(station.found))
+
+
+def _follow(
+    once: bool,  # noqa: FBT001
+    events: Path | None,
+    webhook: str,
+    metrics_port: int | None,
+    throttle: bool,  # noqa: FBT001
+    spec: Spec,
+    state: Path,
+    output: Output,
+) -> int:
+    from hauberk.adapters.http.cloud_events import FileSink, Webhook
+    from hauberk.adapters.local.home import Home
+
+    home = Home.open(state)
+    sinks: list[Sink] = [FileSink(events)] if events else []
+    sinks += [Webhook(webhook)] if webhook else []
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch = _Watch(home, spec, sinks, output, throttle=throttle)
+    if metrics_port:
+        from hauberk.adapters.http.watch_metrics import Metrics
+
+        watch.metrics = Metrics()
+        watch.metrics.serve(metrics_port)
+    while not stop.is_set():
+        quiet = not watch.round()
+        if quiet and once:
+            break
+        if quiet:
+            stop.wait(_PAUSE)
+    watch.save()
+    if output.form == "json":
+        output.data({"records": watch.station.records, "found": watch.station.found})
+    return int(bool(watch.station.found))
+
+
+class _Watch:
+    """One process that follows one state directory."""
+
+    def __init__(
+        self, home: Home, spec: Spec, sinks: Sequence[Sink], output: Output, *, throttle: bool
+    ) -> None:
+        self.home, self.spec, self.sinks, self.output = home, spec, sinks, output
+        self.throttle = throttle
+        self.metrics: Metrics | None = None
+        self.key, self.station = "", _no_station()
+        self.saved = 0.0
+        self.told: set[str] = set()
+
+    def round(self) -> bool:
+        """Take what was answered since; whether there was anything."""
+        self.adopt()
+        batch = self.home.records.read(self.station.seq, _BATCH)
+        for record in batch:
+            for evidence in self.station.fold(record):
+                self.tell(evidence)
+        if batch and time.monotonic() - self.saved > _SAVE:
+            self.save()
+        if self.metrics is not None:
+            self.metrics.show(self.station)
+        return bool(batch)
+
+    def adopt(self) -> None:
+        """Watch the pair that is in force: another one is watched from its first record on."""
+        from hauberk.adapters.local.watching import resume
+        from hauberk.core.digest import digest_json
+        from hauberk.monitor.station import Station, monitors
+
+        pair = _pair(self.home.folder)
+        key = digest_json([pair.routing.primary, pair.routing.twin, pair.routing.calibration])
+        if key == self.key:
+            return
+        seq = self.station.seq
+        made = monitors(pair.calibration, gauge=pair.gauge, alpha=self.spec.detect.alpha)
+        self.key, self.station = key, Station(monitors=made, seq=seq)
+        if resume(self.path, key, self.station):
+            self.output.say(f"goes on after record {self.station.seq}")
+
+    @property
+    def path(self) -> Path:
+        """Where the state is kept."""
+        return self.home.folder / "watch.state"
+
+    def save(self) -> None:
+        """Keep the state for the next start."""
+        from hauberk.adapters.local.watching import save
+
+        save(self.path, self.key, self.station)
+        self.saved = time.monotonic()
+
+    def tell(self, evidence: Evidence) -> None:
+        """A line, an event, and where wanted a slower client."""
+        from hauberk.adapters.http.cloud_events import event
+        from hauberk.core.errors import HauberkError
+
+        at = float(evidence.spec.get("at", time.time()))
+        if self.output.form == "table":
+            when = time.strftime("%H:%M:%S", time.gmtime(at))
+            click.echo(f"{when} {evidence.rule} {evidence.message}")
+        if self.throttle and evidence.spec.get("scope") == "client":
+            from hauberk.adapters.local.throttles import Throttles
+
+            Throttles(self.home.folder).hold(
+                str(evidence.spec["tenant"]), str(evidence.spec["whose"]), evidence.message, at=at
+            )
+        for sink in self.sinks:
+            try:
+                sink.send([event(evidence, source=f"/hauberk/{self.spec.model.name}", at=at)])
+            except HauberkError as error:
+                if str(error) not in self.told:
+                    self.told.add(str(error))
+                    self.output.say(str(error))
+
+
+def _no_station() -> Station:
+    from hauberk.monitor.station import Station
+
+    return Station(monitors={}, seq=0)
+
+
+def _kind(found: list[Evidence]) -> dict[str, str]:
+    from hauberk.monitor.kind import read
+
+    reading = read(found)
+    return {"kind": reading.kind, "reason": reading.reason}
+
+
+def _pair(state: Path) -> Watched:
+    from hauberk.adapters.local.home import Home
+    from hauberk.adapters.local.watching import watched
+
+    return watched(Home.open(state))

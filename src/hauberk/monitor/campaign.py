@@ -1,0 +1,251 @@
+"""CampaignMonitor: does a client search the model, or copy it?"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from math import log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.core.errors import DataError, UserError
+from hauberk.core.evidence import Evidence, Verdict
+from hauberk.core.interval import wilson
+from hauberk.core.rule import RULES
+from hauberk.guard.fingerprint import BITS, distance
+from hauberk.monitor.fold import State, read_counts, read_state
+from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Record
+
+SIGNS: Mapping[str, str] = {
+    "similar": "sends queries that resemble each other, as a search for an adversarial input does",
+    "unusual": "sends inputs unlike those calibrated, as who copies a model with other data does",
+}
+"""Sign → what it says in words."""
+
+_STAKES = (0.05, 0.2, 0.5)
+_DIGITS = BITS // 4
+_NAME = 256
+
+
+@dataclass(slots=True)
+class _Client:
+    """What is remembered of one client: newest fingerprints, and a test for each sign."""
+
+    seen: deque[int]
+    tests: dict[str, ShiryaevRoberts]
+
+
+@dataclass(kw_only=True, eq=False)
+class CampaignMonitor:
+    """Evidence ``HB-D007`` on one client, or on one tenant's clients together.
+
+    ``similar``: a query is within ``radius`` of the 128 bits of one of the same client's last
+    ``window`` queries. ``unusual``: its clean p-value is at most ``small``. Each share is tested
+    against a base, ``similar`` and ``unusual``, or what ``tenants`` says of a tenant: under it a
+    false alarm comes once in ``run_length`` of the client's requests at most, on average. Then
+    the client's test starts anew. Each tenant as a whole is tested as well, against four times as
+    many queries, so that sybils and diluted queries meet there.
+
+    Video, retries and test-time augmentation look like a search: measure a tenant's base with
+    :func:`bases` before its clients are held to it. This asks for a step-up, never for a block.
+
+    Raises:
+        UserError: if a setting is out of range.
+    """
+
+    window: int = 32
+    radius: int = 15
+    similar: float = 0.1
+    unusual: float = 0.2
+    small: float = 0.1
+    run_length: float = 1e4
+    capacity: int = 256
+    tenants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    _last: int = field(init=False, default=-1, repr=False)
+
+    def __post_init__(self) -> None:
+        every = [self.similar, self.unusual, self.small]
+        every += [base for bases in self.tenants.values() for base in bases.values()]
+        if not all(0.0 < share < 1.0 for share in every):
+            raise UserError("shares must lie within (0, 1)")
+        if min(self.window, self.capacity) < 1 or not 0 <= self.radius < BITS // 2:
+            raise UserError("window, capacity and radius are out of range")
+        if not 1 < self.run_length < float("inf"):
+            raise UserError("run_length must be above 1")
+        self._counts = {"used": 0, "ignored": 0, "alarms": 0}
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._pays: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def update(self, record: Record, /) -> Evidence | None:
+        """Take one record; a record whose ``seq`` is not new changes nothing."""
+        if record.seq <= self._last:
+            return None
+        self._last = record.seq
+        mark = _number(record.fingerprint)
+        if mark is None and record.p_value is None:
+            self._counts["ignored"] += 1
+            return None
+        self._counts["used"] += 1
+        found = None
+        for name, room in (
+            (f"client/{record.tenant}/{record.principal}"[:_NAME], self.window),
+            (f"tenant/{record.tenant}"[:_NAME], 4 * self.window),
+        ):
+            signs = self._signs(name, mark, record, room)
+            for sign, shown in signs.items():
+                worth = self._play(name, sign, shown, self._base(record.tenant, sign))
+                if worth >= self.run_length and found is None:
+                    found = self._alarm(record, name, sign, worth)
+        return found
+
+    def _signs(self, name: str, mark: int | None, record: Record, room: int) -> dict[str, bool]:
+        client = self._client(name, room)
+        signs = {}
+        if mark is not None:
+            signs["similar"] = any(distance(mark, one) <= self.radius for one in client.seen)
+            client.seen.append(mark)
+        if record.p_value is not None:
+            signs["unusual"] = record.p_value <= self.small
+        return signs
+
+    def _client(self, name: str, room: int) -> _Client:
+        client = self._clients.get(name)
+        if client is None:
+            if len(self._clients) >= self.capacity:
+                self._make_room()
+            tests = {sign: ShiryaevRoberts((len(_STAKES),)) for sign in SIGNS}
+            client = self._clients[name] = _Client(deque(maxlen=room), tests)
+        self._clients.move_to_end(name)
+        return client
+
+    def _make_room(self) -> None:
+        """Drop the least suspect of the longest unseen; a flood of names pushes no one out."""
+        oldest = [name for name, _ in zip(self._clients, range(8), strict=False)]
+        del self._clients[min(oldest, key=lambda name: _worth(self._clients[name]))]
+
+    def _base(self, tenant: str, sign: str) -> float:
+        usual = self.similar if sign == "similar" else self.unusual
+        return self.tenants.get(tenant, {}).get(sign, usual)
+
+    def _play(self, name: str, sign: str, shown: bool, base: float) -> float:  # noqa: FBT001
+        if base not in self._pays:
+            stakes = np.array(_STAKES)
+            # Winning 1/base on a share of at most base is fair at most.
+            self._pays[base] = (1 - stakes, 1 - stakes + stakes / base)
+        test = self._clients[name].tests[sign]
+        test.play(self._pays[base][shown])
+        return test.mean()
+
+    def _alarm(self, record: Record, name: str, sign: str, worth: float) -> Evidence:
+        self._counts["alarms"] += 1
+        rule, test = RULES["HB-D007"], self._clients[name].tests[sign]
+        played = test.t
+        test.withdraw()
+        test.t = 0
+        kind, _, rest = name.partition("/")
+        whose = record.principal[:80] if kind == "client" else rest[:80]
+        return Evidence(
+            rule=rule.code,
+            subject=record.digest,
+            verdict=Verdict.FAIL,
+            severity=rule.severity,
+            atlas=rule.atlas,
+            value=log(worth),
+            limit=log(self.run_length),
+            message=f"the {kind} {whose!r} {SIGNS[sign]} (evidence {log(worth):.1f} nats after "
+            f"{played} requests; usual traffic comes this far once in {self.run_length:g})",
+            spec={
+                "sign": sign,
+                "scope": kind,
+                "whose": whose,
+                "tenant": record.tenant[:80],
+                "action": "step-up",
+                "requests": played,
+                "seq": record.seq,
+                "at": record.at,
+            },
+        )
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "last": self._last,
+            "counts": dict(self._counts),
+            "clients": {
+                name: [
+                    "".join(f"{mark:0{_DIGITS}x}" for mark in client.seen),
+                    {sign: test.state() for sign, test in client.tests.items()},
+                ]
+                for name, client in self._clients.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from a state of a monitor of the same settings.
+
+        Raises:
+            DataError: if the state is malformed; the monitor is then as it was before.
+        """
+        read_state(state, self._restore, "campaign monitor")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        last, counts = state["last"], read_counts(state, self._counts)
+        if type(last) is not int or len(state["clients"]) > self.capacity:
+            raise DataError("the place in the stream is malformed", where="campaign monitor")
+        clients: OrderedDict[str, _Client] = OrderedDict()
+        for name, (marks, tests) in state["clients"].items():
+            room = self.window * (4 if name.startswith("tenant/") else 1)
+            read = [_number(marks[at : at + _DIGITS]) for at in range(0, len(marks), _DIGITS)]
+            known = [mark for mark in read if mark is not None]
+            if len(known) < len(read) or len(read) > room or set(tests) != set(SIGNS):
+                raise DataError("a client is malformed", where="campaign monitor")
+            restored = {s: ShiryaevRoberts.restored(tests[s], (len(_STAKES),)) for s in SIGNS}
+            clients[name] = _Client(deque(known, maxlen=room), restored)
+        self._last, self._counts, self._clients = last, counts, clients
+
+
+def bases(
+    records: Iterable[Record], *, window: int = 32, radius: int = 15, small: float = 0.1
+) -> dict[str, dict[str, float]]:
+    """What each tenant's usual traffic shows of each sign: upper ends of 99.9 % intervals.
+
+    For ``CampaignMonitor.tenants``; the traffic must be known to be benign.
+    """
+    seen: dict[tuple[str, str], deque[int]] = {}
+    counts: dict[str, dict[str, list[int]]] = {}
+    for record in records:
+        tenant = counts.setdefault(record.tenant, {sign: [0, 0] for sign in SIGNS})
+        mark = _number(record.fingerprint)
+        if mark is not None:
+            before = seen.setdefault((record.tenant, record.principal), deque(maxlen=window))
+            tenant["similar"][0] += any(distance(mark, one) <= radius for one in before)
+            tenant["similar"][1] += 1
+            before.append(mark)
+        if record.p_value is not None:
+            tenant["unusual"][0] += record.p_value <= small
+            tenant["unusual"][1] += 1
+    return {
+        tenant: {sign: min(wilson(*pair, z=3.3)[1], 0.999) for sign, pair in signs.items()}
+        for tenant, signs in counts.items()
+    }
+
+
+def _number(fingerprint: str) -> int | None:
+    if len(fingerprint) != _DIGITS:
+        return None
+    try:
+        return int(fingerprint, 16)
+    except ValueError:
+        return None
+
+
+def _worth(client: _Client) -> float:
+    return max(test.mean() for test in client.tests.values())

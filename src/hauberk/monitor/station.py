@@ -1,0 +1,128 @@
+"""Station: all monitors of one pair of models over one stream, as one fold."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hauberk.core.digest import canonical_json
+from hauberk.core.errors import DataError
+from hauberk.monitor.campaign import CampaignMonitor
+from hauberk.monitor.drift import DriftMonitor
+from hauberk.monitor.faults import FaultMonitor
+from hauberk.monitor.gauge import GaugeMonitor
+from hauberk.monitor.labels import LabelShiftMonitor
+from hauberk.monitor.run_length import RunLengthMonitor
+from hauberk.monitor.suspicion import SuspicionMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hauberk.core.evidence import Evidence
+    from hauberk.core.record import Record
+    from hauberk.guard.calibration import Calibration
+    from hauberk.guard.gauge import Gauge
+    from hauberk.monitor.fold import Monitor, State
+
+MONITORS = ("attack", "drift", "model", "tenant", "client", "faults", "campaign", "labels", "gauge")
+"""Names of the monitors; the last two need what the calibration or a gauge knows."""
+
+
+def monitors(
+    calibration: Calibration,
+    *,
+    gauge: Gauge | None = None,
+    alpha: float = 0.01,
+    run_length: float = 1e4,
+    capacity: int = 1024,
+    only: Iterable[str] = MONITORS,
+) -> dict[str, Monitor]:
+    """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest."""
+    quick = {"calibration": calibration, "run_length": run_length, "capacity": capacity}
+    made: dict[str, Monitor] = {
+        "attack": SuspicionMonitor(alpha=alpha, calibration=calibration),
+        "drift": DriftMonitor(alpha=alpha, calibration=calibration),
+        "model": RunLengthMonitor(per="model", **quick),  # type: ignore[arg-type]
+        "tenant": RunLengthMonitor(per="tenant", **quick),  # type: ignore[arg-type]
+        "client": RunLengthMonitor(per="principal", test="cusum", **quick),  # type: ignore[arg-type]
+        "faults": FaultMonitor(calibration=calibration),
+        "campaign": CampaignMonitor(run_length=run_length),
+    }
+    if calibration.answers is not None:
+        made["labels"] = LabelShiftMonitor(answers=calibration.answers, alpha=alpha)
+    if gauge is not None:
+        made["gauge"] = GaugeMonitor(gauge=gauge, calibration=calibration)
+    wanted = set(only)
+    return {name: monitor for name, monitor in made.items() if name in wanted}
+
+
+@dataclass(kw_only=True, eq=False)
+class Station:
+    """Folds records through ``monitors``; one that alarmed for good begins a new run at once.
+
+    ``found`` counts evidence by rule; ``mark`` is a digest over all evidence in order, so two runs
+    over the same stream can be told to be the same.
+    """
+
+    monitors: Mapping[str, Monitor]
+    seq: int = -1
+    records: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    _mark: str = field(init=False, default="")
+
+    @property
+    def mark(self) -> str:
+        """Digest of everything found so far, in order."""
+        return f"sha256:{self._mark or hashlib.sha256().hexdigest()}"
+
+    def fold(self, record: Record) -> list[Evidence]:
+        """Take one record; what was found, in the order of the monitors."""
+        if record.seq <= self.seq:
+            return []
+        self.seq = record.seq
+        self.records += 1
+        out = []
+        for monitor in self.monitors.values():
+            evidence = monitor.update(record)
+            if evidence is not None:
+                out.append(evidence)
+                reset = getattr(monitor, "reset", None)
+                if reset is not None:
+                    reset()
+        for evidence in out:
+            self._note(evidence)
+        return out
+
+    def _note(self, evidence: Evidence) -> None:
+        self.found[evidence.rule] = self.found.get(evidence.rule, 0) + 1
+        said: list[Any] = [evidence.rule, evidence.message, dict(evidence.spec)]
+        said += [evidence.value, evidence.limit]
+        self._mark = hashlib.sha256(self._mark.encode() + canonical_json(said)).hexdigest()
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "seq": self.seq,
+            "records": self.records,
+            "found": dict(self.found),
+            "mark": self._mark,
+            "monitors": {name: dict(one.state()) for name, one in self.monitors.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same monitors.
+
+        Raises:
+            DataError: if it is malformed or of others; what was restored by then stays.
+        """
+        try:
+            known, seq, records = state["monitors"], state["seq"], state["records"]
+            found, mark = dict(state["found"]), str(state["mark"])
+            if list(known) != list(self.monitors) or type(seq) is not int:
+                raise DataError("a state of other monitors", where="station")
+            for name, monitor in self.monitors.items():
+                monitor.restore(known[name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"malformed: {error}", where="station") from None
+        self.seq, self.records, self.found, self._mark = seq, int(records), found, mark
