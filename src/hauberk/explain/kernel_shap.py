@@ -15,6 +15,8 @@ from hauberk.explain.grid import parts
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_AT_ONCE = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class KernelShap:
@@ -37,7 +39,11 @@ class KernelShap:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             values = Regression(module).attribute(
-                x.detach().clone(), target=target, feature_mask=mask, n_samples=self.samples
+                x.detach().clone(),
+                target=target,
+                feature_mask=mask,
+                n_samples=self.samples,
+                perturbations_per_eval=_AT_ONCE,
             )
         with torch.no_grad():
             gained = float(module(x)[0, target] - module(x * 0)[0, target])

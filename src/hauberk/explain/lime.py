@@ -15,6 +15,8 @@ from hauberk.explain.grid import parts
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_AT_ONCE = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lime:
@@ -40,5 +42,6 @@ class Lime:
                 target=target,
                 feature_mask=parts(x, self.side),
                 n_samples=self.samples,
+                perturbations_per_eval=_AT_ONCE,
             )
         return Attribution(method="lime", target=target, values=as_array(values, x))
