@@ -1,188 +1,168 @@
-"""Detection on digits: false alarms over 10 000 clean requests, delay at several attack shares."""
+"""Detection by the public protocol, on digits, MNIST, CIFAR-10 and GTSRB; the gauge beside it.
+
+``python -m benchmarks.detection NAME,NAME`` measures some of them, the others' rows are kept.
+Heavy: the models are kept under the cache.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from benchmarks.table import Row, at_most, conditions, publish
-from hauberk.adapters.data.source import load_dataset
-from hauberk.adapters.local.work import recipe
-from hauberk.adapters.models.architectures import build
+from benchmarks import detection_models
+from benchmarks.table import RESULTS, Row, at_most, conditions, publish
+from hauberk.adapters.local.gauge_drills import traffic
+from hauberk.adapters.local.yardstick import Bench
+from hauberk.adapters.local.yardstick_table import Effort, rows
 from hauberk.adapters.models.torch_model import TorchModel
-from hauberk.attack.fgsm import FGSM
-from hauberk.attack.pgd import PGD
-from hauberk.core.data import Batch
-from hauberk.core.record import Record
-from hauberk.core.spec import Spec
-from hauberk.core.task import Classification
-from hauberk.core.threat import ThreatModel
-from hauberk.faces.cli.red_team import Pressed
-from hauberk.guard.features import features
-from hauberk.guard.pair import calibrate
-from hauberk.guard.shifts import shift
-from hauberk.guard.twin import TwinDivergence
-from hauberk.harden.clean import Clean
-from hauberk.monitor.drift import DriftMonitor
-from hauberk.monitor.suspicion import SuspicionMonitor
+from hauberk.evaluate.gauging import draw
+from hauberk.evaluate.gauging import fit as fit_gauge
+from hauberk.evaluate.label_free import Atc, Cbpe, Doc
+from hauberk.monitor.station import monitors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from hauberk.adapters.local.yardstick_table import Make
+    from hauberk.evaluate.gauging import Traffic
 
-    from hauberk.guard.calibration import Calibration
+SEEDS = {"digits": (0, 1, 2), "cifar10": (0, 1, 2), "gtsrb": (0,), "mnist": (0,)}
+EFFORT = Effort(
+    runs=5,
+    longest=2000,
+    requests=5000,
+    mixes=("100 %", "30 %", "10 %", "5 %", "diluted 1:4", "ten sybils"),
+)
+TARGETS = {"100 %": 15, "30 %": 70}
 
-EPS, SEEDS = 0.15, (0, 1, 2)
-CLEAN, LONGEST = 10_000, 8_000
-BENIGN = {
-    "noise .1": ("noise", 0.1),
-    "brightness +.15": ("brightness", 0.15),
-    "rotation 15": ("rotation", 15.0),
-}
+
+def _one(name: str) -> Make:
+    return lambda bench: partial(_made, name, bench)
 
 
-class Pair:
-    """A model and its twin on digits, and what both make of the test split."""
+def _made(name: str, bench: Bench) -> Any:
+    return monitors(bench.calibration, only=(name,))[name]
 
-    def __init__(self, seed: int) -> None:
-        data = load_dataset("digits")
-        train, validation = data.split("train"), data.split("validation")
-        params = {"in_shape": list(data.shape), "classes": data.classes}
-        threat = ThreatModel(eps=EPS)
-        self.served = Clean().fit(build("cnn", params, seed=seed), train, validation, seed=seed)
-        self.twin = recipe(Spec(), len(train), share=0.6).fit(
-            build("cnn", params, seed=seed + 100), train, validation, threat, seed=seed + 100
+
+DETECTORS: dict[str, Make] = {"act": _one("attack"), "warn": _one("model")}
+
+
+def measure(name: str) -> list[Row]:
+    """All rows of one data set."""
+    benches = [
+        Bench(detection_models.subject(name, seed), most=150, shifted=150) for seed in SEEDS[name]
+    ]
+    out = []
+    for found in rows(benches, DETECTORS, EFFORT):
+        label, measured = f"{name}: {found['id']}", found["measured"]
+        out.append(_row(name, label, measured))
+        if "p90" in found:
+            out.append(Row(id=f"{label}, 90th percentile", measured=found["p90"]))
+            if found["found"] < 1:
+                out.append(Row(id=f"{label}, share found", measured=found["found"]))
+        if "interval" in found:
+            out.append(Row(id=f"{label}, upper end", measured=found["interval"][1]))
+    return out + gauged(name, benches[0])
+
+
+def _row(name: str, label: str, measured: float | None) -> Row:
+    aimed = name == "cifar10" and any(f"alarm, {a}, " in label for a in ("fgsm", "pgd"))
+    mix = next((m for m in TARGETS if label.endswith(f", {m}")), None)
+    if aimed and mix and "diluted" not in label:
+        return at_most(label, measured, TARGETS[mix])
+    if "act: false alarms" in label:
+        # Act bounds the probability of any alarm, ever: none is expected in so short a stream.
+        calibrated = not any(word in label for word in ("between", "video", "retries", "augmented"))
+        return at_most(label, measured, 0) if calibrated else Row(id=label, measured=measured)
+    if "warn: false alarms" in label and not any(
+        word in label for word in ("between", "video", "retries", "augmented")
+    ):
+        return at_most(label, measured, 1)
+    return Row(id=label, measured=measured)
+
+
+def gauged(name: str, bench: Bench) -> list[Row]:
+    """Mean absolute errors of the gauge on families that it was not fitted on, beside others'."""
+    one, fitted = bench.subject, bench.calibration
+    ask = bench.asked
+    parts = {}
+    for part, data in (("fit", one.learn), ("test", one.stream)):
+        parts[part] = traffic(
+            TorchModel(one.served),
+            ask(one.served),
+            ask(one.twin),
+            fitted,
+            data,
+            one.threat,
+            most=150,
+            seed=one.seed,
         )
-        self.calibration: Calibration = calibrate(
-            lambda x: self.ask(self.served, x),
-            lambda x: self.ask(self.twin, x),
-            data.split("calibration").x,
-            rng=np.random.default_rng(0),
-        )
-        self.test, self.threat, self.seed = data.split("test"), threat, seed
-
-    @staticmethod
-    def ask(module: torch.nn.Module, x: NDArray[np.float32]) -> NDArray[np.floating]:
-        with torch.no_grad():
-            answer: NDArray[np.floating] = module(torch.from_numpy(x)).numpy()
-        return answer
-
-    def judged(self, x: NDArray[np.float32]) -> list[tuple[float, float, tuple[float, ...]]]:
-        """``(p_value, p_benign, features)`` of each row, as the gateway would record them."""
-        score = TwinDivergence().score(self.ask(self.served, x), self.ask(self.twin, x))
-        clean, benign = self.calibration.p_values(score)
-        rows = zip(clean, benign, features(x), strict=True)
-        return [(float(p), float(q), tuple(map(float, f))) for p, q, f in rows]
-
-    def crafted(self, attack: FGSM | PGD, *, stealthy: bool = False) -> NDArray[np.float32]:
-        batch = Batch(
-            torch.from_numpy(self.test.x), torch.from_numpy(self.test.y), np.arange(len(self.test))
-        )
-        points = attack(
-            TorchModel(self.served),
-            batch,
-            self.threat,
-            task=Classification() if stealthy else Pressed(),
-            rng=np.random.default_rng(self.seed),
-        )
-        return points.numpy()
-
-
-Judged = list[tuple[float, float, tuple[float, ...]]]
-
-
-def record(seq: int, row: tuple[float, float, tuple[float, ...]], who: str) -> Record:
-    return Record(
-        id=str(seq),
-        seq=seq,
-        at=float(seq),
-        principal=who,
-        digest="sha256:" + "0" * 64,
-        route="primary",
-        outcome="pass",
-        label=0,
-        p_value=row[0],
-        p_benign=row[1],
-        features=row[2],
-    )
+    clean, kinds = parts["fit"]
+    others: dict[str, Any] = {
+        kind.__name__.upper(): kind.fit(clean.window.confidence, clean.right)
+        for kind in (Cbpe, Atc, Doc)
+    }
+    rng = np.random.default_rng(one.seed)
+    errors: dict[str, list[float]] = {"gauge": [], **{other: [] for other in others}}
+    covered, blind = [], []
+    families = sorted({kind.family for kind in kinds.values()})
+    for family in families:
+        known = {k: v for k, v in kinds.items() if v.family != family}
+        gauge = fit_gauge(draw(clean, known, fitted, window=200, each=8, rng=rng), window=200)
+        held = {k: v for k, v in parts["test"][1].items() if v.family == family}
+        drawn = draw(parts["test"][0], held, fitted, window=200, each=6, rng=rng)
+        missed = []
+        for signals, truth, kind in zip(drawn.signals, drawn.accuracy, drawn.family, strict=True):
+            if kind == "clean":
+                continue
+            value, (low, high) = gauge.estimate(signals)
+            missed.append(abs(value - truth))
+            covered.append(low <= truth <= high)
+        errors["gauge"] += missed
+        if np.mean(missed) > 0.1:
+            blind.append(family)
+        for other, estimate in others.items():
+            errors[other] += [_off(estimate, kind) for kind in held.values()]
+    label, error = "accuracy without labels, mean absolute error", float(np.mean(errors["gauge"]))
+    first = at_most(f"{name}: {label}", error, 0.1) if name == "cifar10" else None
+    out = [
+        first or Row(id=f"{name}: {label}", measured=error),
+        Row(id=f"{name}: the gauge's 90 % interval covers", measured=float(np.mean(covered))),
+        Row(id=f"{name}: families on which the gauge is off by more than .1", measured=len(blind)),
+    ]
+    out += [
+        Row(id=f"{name}: {other}, mean absolute error", measured=float(np.mean(errors[other])))
+        for other in others
+    ]
+    return out
 
 
-def alarms(pair: Pair, rows: Judged, n: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Attack alarms and drift alarms over ``n`` requests drawn from ``rows``."""
-    monitors: tuple[SuspicionMonitor | DriftMonitor, ...] = (
-        SuspicionMonitor(calibration=pair.calibration),
-        DriftMonitor(calibration=pair.calibration),
-    )
-    found = [0, 0]
-    for seq in range(1, n + 1):
-        one = record(seq, rows[rng.integers(len(rows))], f"client-{rng.integers(20)}")
-        for place, monitor in enumerate(monitors):
-            found[place] += monitor.update(one) is not None
-    return found[0], found[1]
-
-
-def delay(
-    pair: Pair, clean: Judged, hostile: Judged, share: float, rng: np.random.Generator
-) -> int:
-    """Requests from the first hostile one until the alarm, after 200 clean ones."""
-    monitor = SuspicionMonitor(calibration=pair.calibration)
-    for seq in range(1, 200 + LONGEST + 1):
-        attacked = seq > 200 and rng.random() < share
-        rows = hostile if attacked else clean
-        who = "mallory" if attacked and share == 1.0 else f"client-{rng.integers(20)}"
-        if monitor.update(record(seq, rows[rng.integers(len(rows))], who)):
-            return seq - 200
-    return LONGEST
+def _off(estimate: Any, kind: Traffic) -> float:
+    return abs(float(estimate(kind.window.confidence)) - float(kind.right.mean()))
 
 
 def main() -> int:
     torch.set_num_threads(1)
-    false, drifts, delays = [], [], dict[tuple[str, float], list[int]]()
-    benign: dict[str, list[tuple[int, int]]] = {}
-    for seed in SEEDS:
-        pair, rng = Pair(seed), np.random.default_rng(seed)
-        clean = pair.judged(pair.test.x)
-        attack, drift = alarms(pair, clean, CLEAN, rng)
-        false.append(attack)
-        drifts.append(drift)
-        for name, (kind, strength) in BENIGN.items():
-            moved = pair.judged(shift(pair.test.x, kind, strength, rng=rng))
-            benign.setdefault(name, []).append(alarms(pair, moved, 2000, rng))
-        for name, points in (
-            ("fgsm", pair.crafted(FGSM())),
-            ("pgd to the last step", pair.crafted(PGD(steps=20))),
-            ("pgd that stops at success", pair.crafted(PGD(steps=20), stealthy=True)),
-        ):
-            hostile = pair.judged(points)
-            for share, runs in ((1.0, 10), (0.3, 5), (0.05, 3)):
-                found = [delay(pair, clean, hostile, share, rng) for _ in range(runs)]
-                delays.setdefault((name, share), []).extend(found)
-    rows = [
-        at_most("false attack alarms, clean streams of 10 000", sum(false), 0),
-        at_most("false drift alarms, clean streams of 10 000", sum(drifts), 0),
-    ]
-    for name, pairs in benign.items():
-        rows.append(at_most(f"attack alarms on {name}", sum(one for one, _ in pairs), 0))
-        called = sum(two for _, two in pairs) / len(pairs)
-        rows.append(Row(id=f"share of {name} streams called drift", measured=called))
-    for (name, share), found in delays.items():
-        missed = sum(one == LONGEST for one in found) / len(found)
-        label = f"{name} at {share:.0%}: requests to alarm"
-        middle, most = float(np.median(found)), float(max(found))
-        if share == 1.0 and "stops" not in name:
-            rows += [
-                Row(id=f"{label}, median", measured=middle),
-                at_most(f"{label}, most", most, 50),
-            ]
-        else:
-            rows.append(Row(id=f"{label}, median", measured=middle))
-            rows.append(
-                Row(id=f"{name} at {share:.0%}: share not found in {LONGEST}", measured=missed)
-            )
-    facts = conditions(data="digits", eps=EPS, seeds=list(SEEDS), alpha=0.01, calibration=270)
-    return publish("detection", facts, rows)
+    wanted = sys.argv[1].split(",") if len(sys.argv) > 1 else list(SEEDS)
+    kept: list[Row] = []
+    path = RESULTS / "detection.json"
+    if path.exists():
+        old = json.loads(path.read_text())["rows"]
+        kept = [Row(**row) for row in old if row["id"].split(":")[0] in set(SEEDS) - set(wanted)]
+    began, found = time.process_time(), []
+    for name in wanted:
+        found += measure(name)
+        print(
+            f"{name}: {time.process_time() - began:.0f} CPU s so far", file=sys.stderr, flush=True
+        )
+    facts = conditions(
+        data=list(SEEDS), eps=detection_models.EPS, seeds=SEEDS, alpha=0.01, run_length=10_000
+    )
+    return publish("detection", facts, [*kept, *found])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from torch import nn
 
 from benchmarks import lab_models
 from hauberk.adapters.data.source import load_dataset
+from hauberk.adapters.local.yardstick import Subject
 from hauberk.adapters.models.architectures import build
 from hauberk.core.data import Dataset
 from hauberk.core.threat import ThreatModel
@@ -33,24 +33,6 @@ NAMES = ("digits", "mnist", "cifar10", "gtsrb")
 EPS = {"digits": 0.15, "mnist": 0.15, "cifar10": 8 / 255, "gtsrb": 8 / 255}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A served model, its twin, an independent model, and samples that none was trained on.
-
-    ``learn`` teaches the sensors, ``calibrate`` gives the thresholds, ``stream`` is the traffic.
-    """
-
-    name: str
-    seed: int
-    served: nn.Module
-    twin: nn.Module
-    other: nn.Module
-    learn: Dataset
-    calibrate: Dataset
-    stream: Dataset
-    threat: ThreatModel
-
-
 def subject(name: str, seed: int) -> Subject:
     """The subject of that name; what is not in the cache is trained.
 
@@ -65,7 +47,7 @@ def subject(name: str, seed: int) -> Subject:
     fit = partial(_kept, name, seed, train, learn)
     if name == "cifar10":
         served = lab_models.resnet()
-        twin = lab_models.robust_resnet(seed=seed)
+        twin = lab_models.robust_resnet()  # one pair: the seeds draw splits and streams
     else:
         served = fit("served", _fresh(name, train, seed), _clean(name))
         twin = fit("twin", _fresh(name, train, seed + 100), _robust(threat, epochs=_ROUNDS[name]))

@@ -35,6 +35,7 @@ VERBS: dict[str, str] = {
     "log": "Check and read the sealed log of a gateway.",
     "watch": "Follow the monitors of a running gateway.",
     "operator": "Protect the services of a Kubernetes namespace.",
+    "bench": "Judge a detector by the public protocol.",
     "review": "Label the requests most worth it; the labels decide.",
     "loop": "Watch, contain, harden, judge and promote, without end.",
     "pipeline": "Run the loop's work as a Kubeflow pipeline, or compile it.",

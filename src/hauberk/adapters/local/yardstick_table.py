@@ -1,0 +1,144 @@
+"""The yardstick's table: a detector's delays and false alarms as rows of figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hauberk.adapters.local.yardstick import Bench, Mix, delay, false_alarms, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hauberk.adapters.local.yardstick import Detector
+    from hauberk.core.record import Record
+
+    Make = Callable[[Bench], Callable[[], Detector]]
+
+MIXES: Mapping[str, Mix] = {
+    "100 %": Mix(1.0),
+    "30 %": Mix(0.3),
+    "10 %": Mix(0.1),
+    "5 %": Mix(0.05),
+    "1 %": Mix(0.01),
+    "diluted 1:4": Mix(0.2),
+    "ten sybils": Mix(1.0, sybils=10),
+}
+PER = 10_000
+"""False alarms are told per this many requests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured: ``runs`` streams a cell, at most ``longest`` requests each."""
+
+    runs: int = 7
+    longest: int = 4000
+    requests: int = 10_000
+    mixes: tuple[str, ...] = tuple(MIXES)
+    quick: bool = False
+
+
+QUICK = Effort(
+    runs=3, longest=1000, requests=2000, mixes=("100 %", "30 %", "ten sybils"), quick=True
+)
+
+
+def rows(
+    benches: Iterable[Bench], detectors: Mapping[str, Make], effort: Effort
+) -> list[dict[str, Any]]:
+    """Rows in the form of the benchmarks: id, measured, and what else is known of the figure.
+
+    Delays are pooled over the benches, which differ in their seeds.
+    """
+    false: dict[tuple[str, str], list[int]] = {}
+    delays: dict[tuple[str, str, str], list[int | None]] = {}
+    right: dict[str, list[float]] = {}
+    for bench in benches:
+        rng = np.random.default_rng(bench.subject.seed + 10)
+        made = {name: make(bench) for name, make in detectors.items()}
+        single = [[record] for record in bench.clean]
+        streams = {"clean": single, **({} if effort.quick else bench.benign())}
+        if effort.quick:
+            streams |= dict(list(bench.benign().items())[::5])
+        for stream, runs in streams.items():
+            for name, make in made.items():
+                found = false_alarms(make, runs, effort.requests, rng=rng)
+                false.setdefault((name, stream), []).append(found)
+        for attack, points in bench.attacks(quick=effort.quick).items():
+            if not len(points):
+                continue
+            hostile = bench.judged(points)
+            for mix in effort.mixes:
+                for name, make in made.items():
+                    cell = delays.setdefault((name, attack, mix), [])
+                    cell += _delays(make, bench.clean, hostile, MIXES[mix], effort, rng)
+        for name, value in bench.accuracy.items():
+            right.setdefault(name, []).append(value)
+    return [
+        *(_accuracy(name, values) for name, values in right.items()),
+        *(_false(*key, found, effort) for key, found in false.items()),
+        *(_delay(*key, found) for key, found in delays.items()),
+    ]
+
+
+def _delays(
+    make: Callable[[], Detector],
+    clean: list[Record],
+    hostile: list[Record],
+    mix: Mix,
+    effort: Effort,
+    rng: np.random.Generator,
+) -> list[int | None]:
+    runs = effort.runs if mix.share >= 0.1 else max(2, effort.runs // 2)
+    return [delay(make, clean, hostile, mix, longest=effort.longest, rng=rng) for _ in range(runs)]
+
+
+def _accuracy(name: str, values: list[float]) -> dict[str, Any]:
+    return {"id": f"accuracy of the served model: {name}", "measured": float(np.mean(values))}
+
+
+def _false(name: str, stream: str, found: list[int], effort: Effort) -> dict[str, Any]:
+    """Alarms per 10 000 requests with the exact Poisson interval of the total."""
+    total, seen = sum(found), effort.requests * len(found)
+    low, high = _poisson(total)
+    return {
+        "id": f"{name}: false alarms in {PER} requests, {stream}",
+        "measured": total / seen * PER,
+        "interval": [low / seen * PER, high / seen * PER],
+        "n": seen,
+    }
+
+
+def _delay(name: str, attack: str, mix: str, found: list[int | None]) -> dict[str, Any]:
+    facts = summary(found)
+    return {
+        "id": f"{name}: requests to alarm, {attack}, {mix}",
+        "measured": facts["median"],
+        "p90": facts["p90"],
+        "found": facts["found"],
+        "n": len(found),
+    }
+
+
+def _poisson(count: int) -> tuple[float, float]:
+    """Exact 95 % interval of a Poisson mean from one count (Garwood 1936), by bisection."""
+
+    def tail(mean: float, upto: int) -> float:
+        term = total = float(np.exp(-mean))
+        for k in range(1, upto + 1):
+            term *= mean / k
+            total += term
+        return total
+
+    def where(share: float, upto: int) -> float:
+        low, high = 0.0, count + 10 * np.sqrt(count + 1) + 10
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if tail(middle, upto) > share else (low, middle)
+        return float(low)
+
+    below = 0.0 if count == 0 else where(0.975, count - 1)
+    return below, where(0.025, count)
