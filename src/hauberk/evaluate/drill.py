@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hauberk.core.model import Model
     from hauberk.core.threat import ThreatModel
 
+ATTEMPTS = ("fgsm", "pgd", "pgd, half")
+_FEW = 8
 MOST = 256
 """The most samples that are attacked for one drill."""
 
@@ -49,26 +51,57 @@ KINDS: Mapping[str, tuple[Attack, Classification, float]] = {
 """Name → attack, whether it stops at success, and the share of the threat's eps."""
 
 
+@dataclass(frozen=True)
+class Drilled:
+    """Inputs ``(n, ...)`` by kind of attack: those that fool the model, and those that do not."""
+
+    hostile: Mapping[str, NDArray[np.float32]]
+    harmless: Mapping[str, NDArray[np.float32]]
+
+
 def drills(
     model: Model, data: Dataset, threat: ThreatModel, *, seed: int, most: int = MOST
-) -> dict[str, NDArray[np.float32]]:
-    """Attacked copies ``(n, ...)`` of at most ``most`` samples, for each kind of attack.
+) -> Drilled:
+    """Attacked copies of at most ``most`` samples, for each kind of attack.
 
-    Only the inputs that fool the model are kept, since those that do not are harmless and would
-    teach a sensor noise; where fewer than 8 do, all are. For norms other than ``linf`` and ``l2``
-    there are no drills.
+    What does not fool the model is harmless, and sensors must learn to leave it alone: else a
+    hardened model would raise the alarm for as long as somebody tries. A kind of fewer than 8
+    inputs is left out. For norms other than ``linf`` and ``l2`` there are no drills.
     """
-    if threat.norm not in {"linf", "l2"}:
-        return {}
-    rows = np.arange(min(most, len(data)))
-    batch = Batch(torch.from_numpy(data.x[rows]), torch.from_numpy(data.y[rows]), rows)
+    hostile: dict[str, NDArray[np.float32]] = {}
+    harmless: dict[str, NDArray[np.float32]] = {}
+    some = data.take(np.arange(min(most, len(data))))
+    for name in KINDS if threat.norm in {"linf", "l2"} else ():
+        points, fooled = _tried(model, some, threat, name, seed)
+        for kept, part in ((hostile, points[fooled]), (harmless, points[~fooled])):
+            if len(part) >= _FEW:
+                kept[name] = part
+    return Drilled(hostile, harmless)
+
+
+def attempts(
+    model: Model, data: Dataset, threat: ThreatModel, *, seed: int
+) -> dict[str, NDArray[np.float32]]:
+    """The samples of ``data`` under attacks that fail, ``(n, ...)`` each: a benign family.
+
+    A sample whose attacked copy fools the model is left untouched.
+    """
     found = {}
-    for name, (attack, task, share) in KINDS.items():
-        part = replace(threat, eps=threat.eps * share)
-        rng = np.random.default_rng(seed)
-        points = attack(model, batch, part, task=task, rng=rng)
-        with torch.no_grad():
-            fooled = (model(points).argmax(1) != batch.y).numpy()
-        kept = points.numpy()[fooled] if fooled.sum() >= 8 else points.numpy()
-        found[name] = np.ascontiguousarray(kept, dtype=np.float32)
+    for name in ATTEMPTS if threat.norm in {"linf", "l2"} else ():
+        points, fooled = _tried(model, data, threat, name, seed)
+        points[fooled] = data.x[fooled]
+        found[f"failed {name}"] = points
     return found
+
+
+def _tried(
+    model: Model, data: Dataset, threat: ThreatModel, name: str, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Attacked copies of all samples, and which of them fool the model."""
+    attack, task, share = KINDS[name]
+    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
+    near, rng = replace(threat, eps=threat.eps * share), np.random.default_rng(seed)
+    points = attack(model, Batch(x, y, np.arange(len(data))), near, task=task, rng=rng)
+    with torch.no_grad():
+        fooled: NDArray[np.bool_] = (model(points).argmax(1) != y).numpy()
+    return np.ascontiguousarray(points.numpy(), dtype=np.float32), fooled

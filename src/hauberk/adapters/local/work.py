@@ -13,7 +13,7 @@ import numpy as np
 
 from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
-from hauberk.evaluate.drill import drills
+from hauberk.evaluate.drill import attempts, drills
 from hauberk.guard.pair import Drill, calibrate
 from hauberk.harden.clean import Clean
 from hauberk.harden.composition import compose
@@ -31,8 +31,8 @@ TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
 _SEEN, _MANY = 400_000, 10_000
 _FEW_STEPS, _MANY_STEPS = 5, 3
-_LEARNED = 512
-"""At most as many clean samples teach the sensors."""
+_LEARNED, _CALIBRATED = 512, 1000
+"""At most as many clean samples teach the sensors, and give the thresholds."""
 
 
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
@@ -117,15 +117,20 @@ def calibration(shop: Shop, primary: str, twin: str) -> str:
     """
     seed = shop.spec.harden.seed
     known = shop.data.split("validation")
-    hostile = drills(shop.model(primary), known, shop.threat, seed=seed)
+    model, held = shop.model(primary), shop.data.split("calibration")
+    held = held.take(np.arange(min(len(held), _CALIBRATED)))
+    drilled = drills(model, known, shop.threat, seed=seed)
     fitted = calibrate(
         shop.session(primary),
         shop.session(twin),
-        shop.data.split("calibration").x,
+        held.x,
         rng=np.random.default_rng(seed),
         delta=shop.spec.detect.delta,
         bounds=shop.data.bounds,
-        drill=Drill(x=known.x[:_LEARNED], hostile=hostile) if hostile else None,
+        drill=Drill(x=known.x[:_LEARNED], hostile=drilled.hostile, harmless=drilled.harmless)
+        if drilled.hostile
+        else None,
+        attempts=attempts(model, held, shop.threat, seed=seed),
     )
     return shop.store.put(fitted.to_bytes())
 

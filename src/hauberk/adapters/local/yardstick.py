@@ -20,7 +20,7 @@ from hauberk.core.record import Record
 from hauberk.core.task import Classification
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.adaptive import evade
-from hauberk.evaluate.drill import Pressing, drills
+from hauberk.evaluate.drill import Pressing, attempts, drills
 from hauberk.guard.features import features
 from hauberk.guard.pair import Drill, calibrate, look
 from hauberk.guard.sensor import View
@@ -84,10 +84,15 @@ class Bench:
     def calibration(self) -> Calibration:
         """Thresholds, with the panel of sensors that drills taught; or the twin's alone."""
         one = self.subject
-        drill = None
+        drill, tried = None, {}
         if self.sensors:
-            hostile = drills(self._served, one.learn, one.threat, seed=one.seed)
-            drill = Drill(x=one.learn.x[:512], hostile=hostile) if hostile else None
+            found = drills(self._served, one.learn, one.threat, seed=one.seed)
+            drill = (
+                Drill(x=one.learn.x[:512], hostile=found.hostile, harmless=found.harmless)
+                if found.hostile
+                else None
+            )
+            tried = attempts(self._served, one.calibrate, one.threat, seed=one.seed)
         return calibrate(
             self.asked(one.served),
             self.asked(one.twin),
@@ -95,6 +100,7 @@ class Bench:
             rng=np.random.default_rng(one.seed),
             bounds=one.calibrate.bounds,
             drill=drill,
+            attempts=tried,
         )
 
     @property
