@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from hauberk.adapters.http.cloud_events import FileSink, Webhook, event
 from hauberk.adapters.http.watch_metrics import Metrics
+from hauberk.adapters.local.cloud_events import FileSink, Webhook, event
 from hauberk.adapters.local.home import Home
 from hauberk.core.errors import EnvironmentFault, UserError
 from hauberk.core.evidence import Evidence, Verdict

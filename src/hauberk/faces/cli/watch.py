@@ -15,8 +15,8 @@ from hauberk.faces.cli import options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hauberk.adapters.http.cloud_events import Sink
     from hauberk.adapters.http.watch_metrics import Metrics
+    from hauberk.adapters.local.cloud_events import Sink
     from hauberk.adapters.local.home import Home
     from hauberk.adapters.local.watching import Watched
     from hauberk.core.evidence import Evidence
@@ -113,7 +113,7 @@ def _follow(
     state: Path,
     output: Output,
 ) -> int:
-    from hauberk.adapters.http.cloud_events import FileSink, Webhook
+    from hauberk.adapters.local.cloud_events import FileSink, Webhook
     from hauberk.adapters.local.home import Home
 
     home = Home.open(state)
@@ -196,7 +196,7 @@ class _Watch:
 
     def tell(self, evidence: Evidence) -> None:
         """A line, an event, and where wanted a slower client."""
-        from hauberk.adapters.http.cloud_events import event
+        from hauberk.adapters.local.cloud_events import event
         from hauberk.core.errors import HauberkError
 
         at = float(evidence.spec.get("at", time.time()))
