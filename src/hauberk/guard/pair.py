@@ -29,13 +29,15 @@ _BATCH = 256
 class Drill:
     """What a panel learns from: clean samples ``x`` ``(n, ...)`` and attacked ones by attack.
 
-    ``hostile`` ones fool the model, ``harmless`` ones do not and count as benign.
+    ``hostile`` ones fool the model, ``harmless`` ones do not and count as benign. ``attempts`` are
+    failed attacks on the very samples that are calibrated on, ``(n, ...)`` each: further families.
     They must lie apart from those that are calibrated on.
     """
 
     x: NDArray[np.float32]
     hostile: Mapping[str, NDArray[np.float32]]
     harmless: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    attempts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     sensors: tuple[str, ...] = SENSORS
     hedges: tuple[str, ...] = HEDGES
 
@@ -50,19 +52,19 @@ def calibrate(
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
     divergence: TwinDivergence = TwinDivergence(),  # noqa: B008 - frozen
     drill: Drill | None = None,
-    attempts: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Calibration:
     """Calibrate a pair on held-out clean samples ``x`` that neither model was trained on.
 
     ``primary`` and ``twin`` take inputs ``(n, ...)`` float32 to logits ``(n, classes)``. ``rng``
     draws the noise of the benign shifts. With a ``drill`` a panel of sensors is fitted on it first
-    and its score is calibrated; without, the twin's ``divergence`` is. ``attempts`` are further
-    benign families of the same samples, ``(n, ...)`` each: attacks on them that failed.
+    and its score is calibrated; without, the twin's ``divergence`` is.
 
     Raises:
         DataError: if there are fewer than 20 samples, or a model answers something else.
     """
-    families = {"": x, **_shifted(x, rng=rng, bounds=bounds), **(attempts or {})}
+    families = {"": x, **_shifted(x, rng=rng, bounds=bounds)}
+    if drill is not None:
+        families |= drill.attempts
     views = {name: look(primary, twin, moved) for name, moved in families.items()}
     clean = views[""]
     agreeing = int((clean.primary.argmax(axis=1) == clean.twin.argmax(axis=1)).sum())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hauberk.adapters.local.shop import Shop
+    from hauberk.core.data import Dataset
     from hauberk.core.ports import Job
     from hauberk.core.spec import Spec
     from hauberk.harden.recipe import Recipe
@@ -116,10 +117,16 @@ def calibration(shop: Shop, primary: str, twin: str) -> str:
     The sensors learn before, on the validation split and on attacks simulated on the primary.
     """
     seed = shop.spec.harden.seed
-    known = shop.data.split("validation")
-    model, held = shop.model(primary), shop.data.split("calibration")
-    held = held.take(np.arange(min(len(held), _CALIBRATED)))
+    model = shop.model(primary)
+    known = _some(shop.data.split("validation"), _LEARNED, seed)
+    held = _some(shop.data.split("calibration"), _CALIBRATED, seed)
     drilled = drills(model, known, shop.threat, seed=seed)
+    drill = Drill(
+        x=known.x,
+        hostile=drilled.hostile,
+        harmless=drilled.harmless,
+        attempts=attempts(model, held, shop.threat, seed=seed),
+    )
     fitted = calibrate(
         shop.session(primary),
         shop.session(twin),
@@ -127,12 +134,14 @@ def calibration(shop: Shop, primary: str, twin: str) -> str:
         rng=np.random.default_rng(seed),
         delta=shop.spec.detect.delta,
         bounds=shop.data.bounds,
-        drill=Drill(x=known.x[:_LEARNED], hostile=drilled.hostile, harmless=drilled.harmless)
-        if drilled.hostile
-        else None,
-        attempts=attempts(model, held, shop.threat, seed=seed),
+        drill=drill if drilled.hostile else None,
     )
     return shop.store.put(fitted.to_bytes())
+
+
+def _some(data: Dataset, most: int, seed: int) -> Dataset:
+    """At most so many samples in an order drawn from the seed: data may be sorted by class."""
+    return data.take(np.random.default_rng(seed).permutation(len(data))[:most])
 
 
 def recipe(spec: Spec, n: int, *, share: float = 1.0) -> Recipe:

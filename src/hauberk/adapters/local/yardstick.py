@@ -84,23 +84,22 @@ class Bench:
     def calibration(self) -> Calibration:
         """Thresholds, with the panel of sensors that drills taught; or the twin's alone."""
         one = self.subject
-        drill, tried = None, {}
+        drill = None
         if self.sensors:
             found = drills(self._served, one.learn, one.threat, seed=one.seed)
-            drill = (
-                Drill(x=one.learn.x[:512], hostile=found.hostile, harmless=found.harmless)
-                if found.hostile
-                else None
+            drill = Drill(
+                x=one.learn.x[:512],
+                hostile=found.hostile,
+                harmless=found.harmless,
+                attempts=attempts(self._served, one.calibrate, one.threat, seed=one.seed),
             )
-            tried = attempts(self._served, one.calibrate, one.threat, seed=one.seed)
         return calibrate(
             self.asked(one.served),
             self.asked(one.twin),
             one.calibrate.x,
             rng=np.random.default_rng(one.seed),
             bounds=one.calibrate.bounds,
-            drill=drill,
-            attempts=tried,
+            drill=drill if drill and drill.hostile else None,
         )
 
     @property
