@@ -198,10 +198,13 @@ class CampaignMonitor:
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         last, counts = state["last"], read_counts(state, self._counts)
-        if type(last) is not int or len(state["clients"]) > self.capacity:
+        known_clients = state["clients"]
+        if type(last) is not int or not isinstance(known_clients, dict):
+            raise DataError("the place in the stream is malformed", where="campaign monitor")
+        if len(known_clients) > self.capacity:
             raise DataError("the place in the stream is malformed", where="campaign monitor")
         clients: OrderedDict[str, _Client] = OrderedDict()
-        for name, (marks, tests) in state["clients"].items():
+        for name, (marks, tests) in known_clients.items():
             room = self.window * (4 if name.startswith("tenant/") else 1)
             read = [_number(marks[at : at + _DIGITS]) for at in range(0, len(marks), _DIGITS)]
             known = [mark for mark in read if mark is not None]
