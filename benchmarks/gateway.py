@@ -14,6 +14,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
@@ -243,6 +244,50 @@ def sanitisers() -> list[Row]:
     return rows
 
 
+def swaps(folder: Path, seconds: float) -> list[Row]:
+    """Two models put into force in turn, as often as they load, while requests come."""
+    import httpx  # noqa: PLC0415
+
+    from benchmarks.gateway_servers import weights  # noqa: PLC0415
+    from hauberk.core.digest import digest_bytes  # noqa: PLC0415
+    from hauberk.testing.asking import OPERATOR  # noqa: PLC0415
+    from hauberk.testing.toy_onnx import linear_onnx  # noqa: PLC0415
+
+    shape = SHAPES["28x28"]
+    server = start("ours", "28x28", folder, clients=1)
+    assert server is not None
+    made = [linear_onnx(sign * weights(shape), shape=shape) for sign in (1, -1)]
+    for data in made:
+        (folder / "ours-28x28-1" / "blobs" / digest_bytes(data)).write_bytes(data)
+    over, done = threading.Event(), [0]
+
+    def swap() -> None:
+        headers = {"Authorization": f"Bearer {OPERATOR}"}
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as client:
+            while not over.is_set():
+                routing = {"primary": digest_bytes(made[done[0] % 2])}
+                client.put("/v2/hauberk/routing", json=routing, timeout=30).raise_for_status()
+                done[0] += 1
+                over.wait(0.1)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        asked = question(shape)
+        load = put_load(
+            server.url + INFER, asked, pids=server.pids, seconds=2 * seconds, connections=2
+        )
+    finally:
+        over.set()
+        thread.join(60)
+        server.stop()
+    return [
+        at_least("swaps: models put into force under load", float(done[0]), 10.0),
+        at_least("swaps: requests a second meanwhile", load.rate, 500.0),
+        at_most("swaps: requests that failed", float(load.wrong), 0.0),
+    ]
+
+
 def million(folder: Path, asks: int) -> list[Row]:
     """Memory of the gateway while it is asked again and again by eight clients."""
     server = start("ours", "28x28", folder)
@@ -302,6 +347,7 @@ def main() -> int:
                     rows += more
             finally:
                 bench.stop()
+        rows += swaps(folder, given.seconds)
         more, lines["principals"] = by_principals(folder, given.seconds)
         rows += more
     plot(lines["payload"], lines["principals"])
