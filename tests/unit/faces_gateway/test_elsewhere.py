@@ -43,6 +43,7 @@ def test_it_answers_as_the_upstream_does(server: UpstreamServer, tmp_path: Path)
     assert ask(gateway, "GET", "/v2/health/ready").status_code == 200
     told = ask(gateway, "GET", "/v2/models/m").json()
     assert told["inputs"][0]["shape"] == [-1, *SHAPE]
+    assert told["platform"] == "upstream_v2"
     content, headers = binary_body(X)
     answer = ask(gateway, "POST", INFER, content=content, headers=headers).json()
     logits = np.array(answer["outputs"][0]["data"]).reshape(3, CLASSES)

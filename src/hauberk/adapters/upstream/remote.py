@@ -46,6 +46,7 @@ class RemoteModel:
 
     def __init__(self, spec: UpstreamSpec, server: Server | None = None) -> None:
         self._spec, self._server = spec, server or _server(spec)
+        self.platform = f"upstream_{spec.protocol}"
         self.breaker = Breaker(failures=spec.failures, pause=spec.pause_seconds)
         shape, classes = self._server.describe()
         self.input_shape = tuple(spec.shape or shape)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hauberk import __version__
+from hauberk.adapters.upstream.remote import RemoteModel
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError, HauberkError
 from hauberk.core.record import Record
@@ -111,11 +112,12 @@ class DataPlane:
             NotNow: if no model is in force.
         """
         lineup = self._lineup(model, version)
-        schema, classes = lineup.primary.schema, lineup.primary.run.classes
+        schema, run = lineup.primary.schema, lineup.primary.run
+        classes = run.classes
         return {
             "name": self.name,
             "versions": [lineup.version],
-            "platform": "onnxruntime_onnx",
+            "platform": run.platform if isinstance(run, RemoteModel) else "onnxruntime_onnx",
             "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, *schema.shape]}],
             "outputs": [
                 {"name": "logits", "datatype": "FP32", "shape": [-1, classes]},
