@@ -169,3 +169,20 @@ def test_schemathesis_finds_no_server_error(process: GatewayProcess) -> None:
     assert process.process.poll() is None
     assert httpx.get(f"{process.url}/v2/health/live", trust_env=False).is_success
     assert memory(process) - before < 64
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not PYTHON, reason="HAUBERK_PEERS_PYTHON names no Python with atheris")
+def test_coverage_guided_bytes_break_no_codec() -> None:
+    script = Path(__file__).with_name("fuzz_codecs.py")
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [PYTHON, str(script), str(source), "200000"],
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done 200000 runs" in done.stderr
