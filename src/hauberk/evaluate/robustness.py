@@ -17,6 +17,7 @@ from hauberk.core.data import Batch
 from hauberk.core.errors import HauberkError, UserError
 from hauberk.core.model import Access
 from hauberk.core.task import Classification
+from hauberk.evaluate.batch_size import fitting
 from hauberk.evaluate.gradient import gradient_health
 from hauberk.evaluate.probes import probe
 from hauberk.evaluate.result import AttackResult, Example, Robustness
@@ -93,6 +94,8 @@ class _Evaluation:
         if not 0 <= start < stop <= len(data):
             raise UserError(f"no samples {start} to {stop} among {len(data)}")
         self.rows = np.arange(start, stop)
+        sample = torch.from_numpy(data.x[start]).to(self.device)
+        self.batch_size = run.batch_size or fitting(model, sample)
         self.examples: list[Example] = []
         self.done = self.total = 0
 
@@ -180,8 +183,8 @@ class _Evaluation:
         return fallen
 
     def batches(self, rows: NDArray[np.int64]) -> Iterator[Batch]:
-        for start in range(0, len(rows), self.run.batch_size):
-            index = rows[start : start + self.run.batch_size].astype(np.int64)
+        for start in range(0, len(rows), self.batch_size):
+            index = rows[start : start + self.batch_size].astype(np.int64)
             yield Batch(
                 x=torch.from_numpy(self.data.x[index]).to(self.device),
                 y=torch.from_numpy(self.data.y[index]).to(self.device),

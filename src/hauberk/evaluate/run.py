@@ -14,13 +14,13 @@ class Run:
     """``progress(done, total)`` is told the samples attacked so far.
 
     ``clock`` returns seconds, such as ``time.perf_counter``; without one no time is measured.
-    ``batch_size`` samples are attacked at once. ``rows`` (from, to) takes a shard of the data only;
-    what is found about a sample is the same in any shard.
+    ``batch_size`` samples are attacked at once, as many as fit if None. ``rows`` (from, to) takes a
+    shard of the data only; what is found about a sample is the same in any shard.
     """
 
     progress: Progress | None = None
     clock: Clock | None = None
-    batch_size: int = 256
+    batch_size: int | None = None
     rows: tuple[int, int] | None = None
 
     def now(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
@@ -100,3 +101,41 @@ def test_a_plug_in_gives_a_model(
     assert run(["evaluate", f"shelf:{model}.none", *args]) == 2
     assert run(["evaluate", "none.safetensors", *args]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_page_and_a_command_that_repeats_the_figures(model: Path) -> None:
+    page = model.with_suffix(".html")
+    shared = ["--data", "digits", "--attacks", "fgsm,square", "--samples", "12", "--quiet"]
+    run(["evaluate", str(model), *shared, "--format", "html", "-o", str(page)])
+    html = page.read_text()
+    for text in ("worst case", "queries allowed for a sample", "Class by class", "HB-E005"):
+        assert text in html, text
+    _, first = _told(model, "--samples", "12", "--threat", "linf:1/255", "--seed", "3")
+    told: Any = first
+    command = shlex.split(told[0]["spec"]["command"])
+    out = model.with_name("again.json")
+    run([*command[1:], "--quiet", "--format", "json", "-o", str(out)])
+    again = json.loads(out.read_text())
+    assert [one["value"] for one in again] == [one["value"] for one in told]
+
+
+def test_two_models_are_compared(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = model.with_name("other.safetensors")
+    other.write_bytes(model.read_bytes())
+    _, found = _told(model, "--samples", "12", "--against", str(other))
+    told: Any = found
+    gained = {one["rule"]: one["value"] for one in told if one["rule"] in {"HB-E003", "HB-E004"}}
+    assert gained["HB-E003"] == 0.0
+    assert gained["HB-E004"] <= 0.0
+    bounded = [
+        "evaluate",
+        str(model),
+        "--data",
+        "digits",
+        "--budget",
+        "9s",
+        "--against",
+        str(other),
+    ]
+    assert run(bounded) == 2
+    assert "compared on all samples" in capsys.readouterr().err

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hauberk.adapters.local.kept_shards import KeptShards
+    from hauberk.attack.attack import Attack
     from hauberk.core.data import Dataset
     from hauberk.core.model import Model
     from hauberk.core.ports import Executor, Shard
@@ -93,17 +94,7 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
         DataError: if the model is no longer the one that was planned for.
     """
     plan = msgspec.convert(spec, Plan)
-    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
-    threat = plan.threat(data)
-    methods = ready(
-        plan.attacks,
-        model,
-        lambda: load_dataset(plan.data).split("validation"),
-        threat,
-        task=Classification(),
-        seed=plan.seed,
-        surrogates=[_unchanged(*one) for one in plan.surrogates],
-    )
+    model, data, threat, methods = opened_plan(plan)
 
     def do(shard: Shard) -> bytes:
         result = evaluate(
@@ -118,6 +109,26 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
         return encode(result)
 
     return do
+
+
+def opened_plan(plan: Plan) -> tuple[Model, Dataset, ThreatModel, dict[str, Attack]]:
+    """The model, the samples, the threat and the attacks that a plan names.
+
+    Raises:
+        DataError: if a file is no longer the one that was planned for.
+    """
+    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
+    threat = plan.threat(data)
+    methods = ready(
+        plan.attacks,
+        model,
+        lambda: load_dataset(plan.data).split("validation"),
+        threat,
+        task=Classification(),
+        seed=plan.seed,
+        surrogates=[_unchanged(*one) for one in plan.surrogates],
+    )
+    return model, data, threat, methods
 
 
 def _unchanged(name: str, digest: str) -> Model:

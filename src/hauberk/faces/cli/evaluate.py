@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ from hauberk.faces.cli import options
 from hauberk.faces.cli.duration import seconds
 
 if TYPE_CHECKING:
+    from hauberk.adapters.local.evaluation import Plan
+    from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.core.evidence import Evidence
+    from hauberk.core.ports import Executor
     from hauberk.core.spec import Spec
     from hauberk.evaluate.result import Robustness
+    from hauberk.evaluate.sequential import Stop
     from hauberk.faces.cli.output import Output
 
 _SHARD = 128  # what is done again, at most, after a kill
@@ -82,6 +87,12 @@ _BOUNDED = 100
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder with trusted/*.pub: whose consent counts. [default: keys of --state]",
 )
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Another model, such as the one in service: what was lost untouched and gained attacked.",
+)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -120,32 +131,31 @@ def command(
     Killed or interrupted, the same command goes on where it was; with an endpoint it begins anew.
     Exit code 1 where a limit of the gate is missed, or the figure is not to be believed.
     """
-    from hauberk.adapters.local.evaluation import Plan, carried_out
-    from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.adapters.local.proofs import proofs
-    from hauberk.adapters.models.source import located, model_digest, open_model
-    from hauberk.core.digest import digest_file
     from hauberk.core.errors import UserError
     from hauberk.core.registry import find
-    from hauberk.evaluate.run import Run
+    from hauberk.evaluate.compare import compare
     from hauberk.evaluate.sequential import Stop
     from hauberk.faces.cli import endpoint
 
     model: str = what["model"]
     spec: Spec = what["spec"]
-    laws: Path | None = what["features"]
     names = tuple(attacks.split(","))
     for name in names:
         find("attack", name)
     if "smoothing" in what["ways"] and spec.threat.norm != "l2":
         raise UserError("smoothing certifies in l2", hint="--threat l2:0.25")
     bounded = budget is not None or width is not None
+    if bounded and what["against"]:
+        raise UserError("two models are compared on all samples", hint="without a budget or width")
     if endpoint.is_endpoint(model):
-        if bounded or workers > 1 or engine or what["ways"] or what["properties"]:
+        proven = what["ways"] or what["properties"] or what["against"]
+        if bounded or workers > 1 or engine or proven:
             raise ConfigError(
                 "an endpoint is asked by one process, all samples at once, and proves nothing",
                 where=model,
-                hint="leave out --budget, --width, --workers, --engine, --certify, --property",
+                hint="leave out --budget, --width, --workers, --engine, --certify, --property, "
+                "--against",
             )
         found, digest = endpoint.attacked(
             model,
@@ -155,66 +165,128 @@ def command(
             keys=what["trusted"] or state / "keys",
             samples=what["samples"],
             queries=what["queries"],
-            extra=(laws, what["surrogates"]),
+            extra=(what["features"], what["surrogates"]),
         )
         heading = f"{model}  {digest[:19]}…  {found.name}, n = {found.n}"
-        return _told(found, digest, spec, output, heading=heading)
+        return output.evidence(_claims(found, digest, spec), heading=heading + _threat(spec))
+    # In a drawn order if it may be cut short, so that the first shards stand for all of them.
+    plan = _plan(model, spec, names, what, shuffled=bounded)
+    other = _other(plan, str(what["against"])) if what["against"] else None
+    stop = Stop(budget=budget, width=width, shard=_BOUNDED if bounded else _SHARD)
+    measure = _Measure(state, output, stop, workers=workers, engine=engine)
+    result, left_out = measure(plan)
+    evidence: list[Evidence] = []
+    if other is not None:
+        limits = {"clean_drop": spec.gate.clean_drop, "robust_gain": spec.gate.robust_gain}
+        evidence += compare(measure(other)[0], result, subject=plan.digest, **limits)
+    if what["ways"] or what["properties"]:
+        with output.progress("proofs") as advance:
+            evidence += proofs(plan, result.n, what["ways"], what["properties"], progress=advance)
+    heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}{_threat(spec)}"
+    if left_out:
+        heading += f"  {left_out} samples left out"
+    *claims, believed = _claims(result, plan.digest, spec)
+    code = _told(output, plan, result, [*claims, *evidence, believed], heading)
+    for one in (plan, other):
+        if one is not None:
+            measure.kept(one).drop()
+    return code
+
+
+def _claims(result: Robustness, digest: str, spec: Spec) -> list[Evidence]:
+    """What the attacks found, and last whether it is to be believed."""
+    from hauberk.evaluate.masking import masking
+
+    found = result.evidence(
+        digest,
+        clean_accuracy=spec.gate.clean_accuracy,
+        robust_accuracy=spec.gate.robust_accuracy,
+    )
+    return [*found, masking(result, digest)]
+
+
+def _threat(spec: Spec) -> str:
+    return f"  threat {spec.threat.norm}:{spec.threat.eps:g}"
+
+
+def _plan(
+    model: str, spec: Spec, attacks: tuple[str, ...], what: dict[str, Any], *, shuffled: bool
+) -> Plan:
+    """What is to be measured; what a worker would refuse is refused here, in one line."""
+    from hauberk.adapters.local.evaluation import Plan
+    from hauberk.adapters.models.source import located, model_digest, open_model
+    from hauberk.core.digest import digest_file
+
+    laws: Path | None = what["features"]
     for one in (model, *map(str, what["surrogates"])):
-        open_model(one)  # refuses here, in one line, what a worker would refuse later
-    plan = Plan(
+        open_model(one)
+    return Plan(
         model=located(model),
         digest=model_digest(model),
         data=spec.data.source,
         norm=spec.threat.norm,
         eps=spec.threat.eps,
         radii=tuple(factor * spec.threat.eps for factor in spec.gate.eps_factors),
-        attacks=names,
+        attacks=attacks,
         seed=spec.harden.seed,
         samples=what["samples"],
-        # In a drawn order, so that the first shards stand for all of them.
-        shuffled=bounded,
+        shuffled=shuffled,
         queries=what["queries"],
         features=(str(laws.absolute()), digest_file(laws)) if laws else None,
         surrogates=tuple((located(str(one)), digest_file(one)) for one in what["surrogates"]),
     )
-    kept = KeptShards.of(plan.work(), state / "evaluations")
-    runner = find("engine", engine or ("inline" if workers == 1 else "processes"))
-    with output.progress("samples") as advance:
-        result, left_out = carried_out(
-            plan,
-            runner(workers=workers),
-            kept,
-            stop=Stop(budget=budget, width=width, shard=_BOUNDED if bounded else _SHARD),
-            run=Run(progress=advance, clock=time.perf_counter),
-        )
-    proven: tuple[Evidence, ...] = ()
-    if what["ways"] or what["properties"]:
-        with output.progress("proofs") as advance:
-            told = proofs(plan, result.n, what["ways"], what["properties"], progress=advance)
-            proven = tuple(told)
-    heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}"
-    if left_out:
-        heading += f"  {left_out} samples left out"
-    code = _told(result, plan.digest, spec, output, heading=heading, proven=proven)
-    kept.drop()
-    return code
+
+
+def _other(plan: Plan, model: str) -> Plan:
+    """The same plan for another model."""
+    import msgspec
+
+    from hauberk.adapters.models.source import located, model_digest, open_model
+
+    open_model(model)
+    return msgspec.structs.replace(plan, model=located(model), digest=model_digest(model))
+
+
+class _Measure:
+    """Carries out plans on one engine; finished shards are kept under the state directory."""
+
+    def __init__(
+        self, state: Path, output: Output, stop: Stop, *, workers: int, engine: str | None
+    ) -> None:
+        from hauberk.core.registry import find
+
+        chosen = find("engine", engine or ("inline" if workers == 1 else "processes"))
+        self._engine: Executor = chosen(workers=workers)
+        self._home, self._output, self._stop = state / "evaluations", output, stop
+
+    def __call__(self, plan: Plan) -> tuple[Robustness, int]:
+        from hauberk.adapters.local.evaluation import carried_out
+        from hauberk.evaluate.run import Run
+
+        with self._output.progress("samples") as advance:
+            run = Run(progress=advance, clock=time.perf_counter)
+            return carried_out(plan, self._engine, self.kept(plan), stop=self._stop, run=run)
+
+    def kept(self, plan: Plan) -> KeptShards:
+        from hauberk.adapters.local.kept_shards import KeptShards
+
+        return KeptShards.of(plan.work(), self._home)
 
 
 def _told(
-    result: Robustness,
-    digest: str,
-    spec: Spec,
-    output: Output,
-    *,
-    heading: str,
-    proven: tuple[Evidence, ...] = (),
+    output: Output, plan: Plan, result: Robustness, evidence: list[Evidence], heading: str
 ) -> int:
-    from hauberk.evaluate.masking import masking
+    """The result in the form asked for; as a page, with curves, classes and pictures."""
+    from hauberk.adapters.local.evaluation import opened_plan
+    from hauberk.evaluate.queries import query_curves
+    from hauberk.faces.cli.lab_report import command_of, lab_page
 
-    evidence = result.evidence(
-        digest,
-        clean_accuracy=spec.gate.clean_accuracy,
-        robust_accuracy=spec.gate.robust_accuracy,
-    )
-    heading += f"  threat {spec.threat.norm}:{spec.threat.eps:g}"
-    return output.evidence((*evidence, *proven, masking(result, digest)), heading=heading)
+    command = command_of(plan)
+    evidence = [replace(one, spec={**one.spec, "command": command}) for one in evidence]
+    if output.form != "html":
+        return output.evidence(evidence, heading=heading)
+
+    model, data, threat, attacks = opened_plan(plan)
+    queries = query_curves(model, data, threat, attacks=attacks, seed=plan.seed)
+    page = lab_page(plan, result, data, evidence, title=heading, queries=queries)
+    return output.page(page.html(), evidence)

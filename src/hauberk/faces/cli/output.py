@@ -78,6 +78,18 @@ class Output:
         self.say(summary(evidence))
         return 1 if findings(evidence) or not evidence else 0
 
+    def page(self, html: str, evidence: Sequence[Evidence]) -> int:
+        """A page that shows the evidence as the result; its summary on stderr.
+
+        Returns:
+            The exit code, as :meth:`evidence`.
+        """
+        from hauberk.govern.rows import findings, summary
+
+        self.write(html)
+        self.say(summary(evidence))
+        return 1 if findings(evidence) or not evidence else 0
+
     def decision(self, decision: Decision, *, heading: str = "") -> int:
         """A decision as the result; its summary and, where denied, a hint on stderr.
 
