@@ -50,7 +50,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         start_new_session=True,
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": ""},
     )
-    found, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    found, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 280
     try:
         while True:
             assert server.poll() is None, "the server ended"

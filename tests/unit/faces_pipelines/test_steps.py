@@ -75,6 +75,13 @@ def test_an_order_holds_nothing_of_who_may_ask(tmp_path: Path) -> None:
     assert not {word for word in ("s3cret", "ann", A, "c0nsent", "issuer.example") if word in text}
 
 
+def test_an_order_says_only_what_is_not_usual(tmp_path: Path) -> None:
+    spec = Spec(harden=HardenSpec(steps=9), serve=ServeSpec(port=1))
+    order = Order.of(spec, incident="inc-1", number=1, state=tmp_path)
+    assert order.config == '{"harden":{"steps":9}}', "a new setting does not change old orders"
+    assert order.spec == Spec(harden=HardenSpec(steps=9))
+
+
 @pytest.mark.parametrize("incident", ["", "../x", "A", "a/b", "-a", "a" * 64, "a b"])
 def test_what_is_no_incident(incident: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not an incident"):
