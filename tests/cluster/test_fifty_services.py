@@ -1,5 +1,6 @@
 """Fifty services at once: all shielded, each attacked service trained once."""
 
+import os
 import statistics
 import time
 
@@ -32,13 +33,13 @@ def test_fifty_services(stage: Stage, capsys: pytest.CaptureFixture[str]) -> Non
                 done.setdefault(tree["metadata"]["name"], time.monotonic())
         return len(done) == COUNT
 
-    stage.wait("all are shielded", all_serve, seconds=120, pause=0.02)
+    stage.wait("all are shielded", all_serve, seconds=240, pause=0.02)
     waits = sorted(done[name] - made[name] for name in names)
     rounds = [one["seconds"] for one in stage.operator.lines() if one["event"] == "taken up"]
     for name in names[:ATTACKED]:
         stage.attack(name, stage.status(name)["servingDigest"])
     for name in names[:ATTACKED]:
-        stage.reach(name, "hardening", seconds=60)
+        stage.reach(name, "hardening")
     time.sleep(2.0)
     jobs = stage.cluster.list(TRAIN_JOB)
     assert len({job["metadata"]["name"] for job in jobs}) == len(jobs) == ATTACKED
@@ -46,5 +47,6 @@ def test_fifty_services(stage: Stage, capsys: pytest.CaptureFixture[str]) -> Non
         print(
             f"\n{COUNT} services at once: reconcile p50 {statistics.median(waits):.3f} s, "
             f"p95 {waits[int(0.95 * COUNT)]:.3f} s from creation to shielded; "
-            f"work of the first round p50 {statistics.median(rounds) * 1000:.1f} ms"
+            f"first round p50 {statistics.median(rounds) * 1000:.0f} ms "
+            f"(all of it on {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f})"
         )

@@ -200,6 +200,15 @@ def test_without_its_shield_the_service_is_as_it_was(shielded: Stage) -> None:
     assert predictor["minReplicas"] == 1
 
 
+def test_a_spec_that_makes_no_sense_is_told_of_and_the_old_one_stays(shielded: Stage) -> None:
+    # The definition takes any text here; the state directory does not.
+    shielded.cluster.merge(SHIELD, NAME, {"spec": {"state": {"ledger": "mysql://x"}}})
+    shielded.wait("it is told of", lambda: condition(shielded, "Working") == "False")
+    assert condition(shielded, "Shielded") == "True"
+    shielded.attack(NAME, shielded.status(NAME)["servingDigest"])
+    assert shielded.reach(NAME, "hardening")["mode"] == "contained"
+
+
 def test_a_service_without_a_registered_model_says_so(stage: Stage) -> None:
     stage.service(NAME)
     stage.shield(NAME)

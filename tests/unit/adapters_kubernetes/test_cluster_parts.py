@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hauberk.adapters.kserve.component import Shape, percent_of
+from hauberk.adapters.kserve.component import OURS, Shape, percent_of
 from hauberk.adapters.kserve.replicas import FOLDER, GatheredRecords, behind, share_of
 from hauberk.adapters.kubeflow.manifests import MAX_NAME, kind_of, manifest, name_of
 from hauberk.adapters.kubernetes.kinds import JOB, TRAIN_JOB, Kind
@@ -45,6 +45,8 @@ def fits(plural: str, tree: dict[str, Any]) -> None:
 def test_what_is_applied_fits_the_definition(routing: Routing, mode: Any, inject: Any) -> None:
     cluster = ClusterSpec(inject=inject, mode=mode, image="i@sha256:0", logger="http://l")
     users: dict[str, Any] = {"predictor": {"minReplicas": 1}}
+    ours = Shape(shield="m", cluster=cluster).spec(routing)[inject]
+    assert ours.keys() <= set(OURS), "what is given back when the shield goes"
     fits("inferenceservices", {"spec": users | Shape(shield="m", cluster=cluster).spec(routing)})
 
 

@@ -277,6 +277,9 @@ def test_who_has_business_gets_through(objects: list[dict[str, Any]]) -> None:
     assert reaches(policies, {}, gateway, 8012, spaces=activator)
     assert reaches(policies, {}, operator, 9090, spaces=("monitoring", "models"))
     assert not reaches(policies, {}, operator, 9090, spaces=activator)
+    receiver = {**operator, "app.kubernetes.io/component": "gateway", "hauberk.dev/shield": "g"}
+    assert reaches(policies, gateway, receiver, 8080), "the payload logger"
+    assert not reaches(policies, gateway, operator, 9090)
     plain = of(rendered(CHART), "NetworkPolicy")
     assert reaches(plain, {"hauberk.dev/shield": "m"}, {"component": "predictor"}, 8080)
     assert reaches(policies, {"hauberk.dev/shield": "m"}, {"app": "triton"}, 8001)

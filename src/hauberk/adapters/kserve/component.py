@@ -31,6 +31,18 @@ FRAMEWORKS = (
     "xgboost",
 )
 """What a predictor may be instead of containers of its own."""
+OURS = (
+    "annotations",
+    "automountServiceAccountToken",
+    "canaryTrafficPercent",
+    "containers",
+    "labels",
+    "logger",
+    "name",
+    "securityContext",
+    "volumes",
+)
+"""The fields of a component that we may set."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hauberk.adapters.kserve.component import Shape, displaced
+from hauberk.adapters.kserve.component import OURS, Shape, displaced
 from hauberk.adapters.kserve.replicas import behind
 from hauberk.adapters.kubernetes.kinds import CONFIG_MAP, LABEL, POD, SERVICE, SHIELD
 from hauberk.adapters.local.files import read_file, write_file
@@ -81,22 +81,6 @@ class KServeDeployer:
         tree = {"metadata": {"name": name}, "spec": self.shape.spec(routing)}
         self.cluster.apply(SERVICE, tree)
 
-    def restore(self) -> None:
-        """Give the ``InferenceService`` back what the gateway replaced, and give up our fields."""
-        try:
-            service = labelled(self.cluster, self.shape.shield)
-        except ConfigError:
-            return
-        name, part = service["metadata"]["name"], self.shape.cluster.inject
-        original = self._original()
-        ours = self.shape.component("-", named=True).keys() | {"canaryTrafficPercent"}
-        back = dict.fromkeys(ours) | original
-        change: dict[str, Any] = {part: back if original or part == "predictor" else None}
-        self.cluster.merge(SERVICE, name, {"spec": change | {"canary": None}})
-        self.cluster.apply(SERVICE, {"metadata": {"name": name}})
-        if self.cluster.get(CONFIG_MAP, SIGNED):
-            self.cluster.merge(CONFIG_MAP, SIGNED, {"data": {self.shape.shield: None}})
-
     def _admit(self, routing: Routing) -> None:
         """Tell the cluster's admission policy, where there is one, what may be served here."""
         digests = " ".join(filter(None, (routing.primary, routing.twin, routing.canary)))
@@ -116,8 +100,8 @@ class KServeDeployer:
         if not (fresh or standing):
             return
         component = service["spec"].get(part) or {}
-        original = component if fresh else {**self._original(), **standing}
-        note = msgspec.json.encode(original).decode()
+        kept = component if fresh else {**original(self.cluster, self.shape.shield), **standing}
+        note = msgspec.json.encode(kept).decode()
         self.cluster.merge(
             SHIELD, self.shape.shield, {"metadata": {"annotations": {ORIGINAL: note}}}
         )
@@ -125,14 +109,35 @@ class KServeDeployer:
             gone = dict.fromkeys(standing)
             self.cluster.merge(SERVICE, service["metadata"]["name"], {"spec": {part: gone}})
 
-    def _original(self) -> dict[str, Any]:
-        shield = self.cluster.get(SHIELD, self.shape.shield)
-        text = ((shield or {}).get("metadata", {}).get("annotations") or {}).get(ORIGINAL)
-        try:
-            found = msgspec.json.decode(text) if text else {}
-        except msgspec.DecodeError:
-            found = {}
-        return found if isinstance(found, dict) else {}
+
+def restore(cluster: Cluster, shape: Shape) -> None:
+    """Give an ``InferenceService`` back what the gateway replaced, and give up our fields.
+
+    Where it is gone, or is not the only one with the label, nothing is given back.
+    """
+    try:
+        service = labelled(cluster, shape.shield)
+    except ConfigError:
+        return
+    name, part = service["metadata"]["name"], shape.cluster.inject
+    before = original(cluster, shape.shield)
+    back: dict[str, Any] = {**dict.fromkeys(OURS), **before}
+    change = {part: back if before or part == "predictor" else None, "canary": None}
+    cluster.merge(SERVICE, name, {"spec": change})
+    cluster.apply(SERVICE, {"metadata": {"name": name}})
+    if cluster.get(CONFIG_MAP, SIGNED):
+        cluster.merge(CONFIG_MAP, SIGNED, {"data": {shape.shield: None}})
+
+
+def original(cluster: Cluster, shield: str) -> dict[str, Any]:
+    """The component that the gateway replaced, as a ``ModelShield`` keeps it; or empty."""
+    tree = cluster.get(SHIELD, shield) or {}
+    text = (tree.get("metadata", {}).get("annotations") or {}).get(ORIGINAL)
+    try:
+        found = msgspec.json.decode(text) if text else {}
+    except msgspec.DecodeError:
+        found = {}
+    return found if isinstance(found, dict) else {}
 
 
 def labelled(cluster: Cluster, shield: str) -> dict[str, Any]:

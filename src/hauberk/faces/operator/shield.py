@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hauberk.adapters.kserve.component import Shape
-from hauberk.adapters.kserve.deployer import KServeDeployer, labelled
+from hauberk.adapters.kserve.deployer import KServeDeployer, labelled, restore
 from hauberk.adapters.kserve.replicas import GatheredRecords
 from hauberk.adapters.kubeflow.trainer import KubeflowTrainer
 from hauberk.adapters.kubernetes.events import EventPager
@@ -23,7 +23,7 @@ from hauberk.adapters.local.inbox import Inbox
 from hauberk.adapters.upstream.description import described
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError, EnvironmentFault, HauberkError
-from hauberk.core.spec import Spec, parse_spec, write_spec
+from hauberk.core.spec import ClusterSpec, Spec, parse_spec, write_spec
 from hauberk.faces.operator.orders import orders
 from hauberk.faces.operator.status import conditions_of, status_of, steady
 from hauberk.loop.hands import Ports
@@ -64,8 +64,10 @@ class Shield:
         self._loop: Loop | None = None
         self._deployer: KServeDeployer | None = None
         self._pager: EventPager | None = None
+        self._driven: dict[str, Any] | None = None  # the spec that the loop was started with
         self._stale = True  # whether the InferenceService has to be looked at
         self._obstacle = "not looked at yet"
+        self._doubt = ""  # why a new spec is not in force
         self._evidence: Entry | None = None
         self._status: dict[str, Any] = {}
 
@@ -90,11 +92,13 @@ class Shield:
                 return
             try:
                 self._renew(tree)
-                self._drive(tree)
+                self._doubt = ""
             except Rival:
                 raise
-            except (HauberkError, OSError) as error:
-                self._obstacle = str(error)
+            except (HauberkError, OSError) as error:  # what was in force goes on protecting
+                self._doubt = str(error)
+            if self._loop and self._deployer:
+                self._drive(self._loop, self._deployer, tree)
             with suppress(HauberkError):  # it is written in the next round
                 self._tell(tree)
 
@@ -106,14 +110,16 @@ class Shield:
         """
         with self._lock:
             self._closed = True
-            _, deployer, _ = self._parts(self._tree)
-            deployer.restore()
+            said = (self._tree.get("spec") or {}).get("cluster") or {}
+            plain = ClusterSpec()  # what else the spec says does not matter now
+            if said.get("inject") == "transformer":
+                plain = ClusterSpec(inject="transformer")
+            restore(self._cluster, Shape(shield=self.name, cluster=plain))
 
     def _renew(self, tree: dict[str, Any]) -> None:
         """Start the loop, and start it anew where its spec changed."""
-        changed = tree.get("spec") != self._tree.get("spec")
         self._tree = tree
-        if self._loop and not changed:
+        if self._loop and tree.get("spec") == self._driven:
             return
         spec, deployer, pager = self._parts(tree)
         if spec.upstream.url:
@@ -151,6 +157,7 @@ class Shield:
         loop = make_loop(home, spec, ports=ports, on_turn=self._took)
         loop.start()
         self._loop, self._deployer, self._pager, self._stale = loop, deployer, pager, True
+        self._driven = tree.get("spec")
         found = home.ledger.entries(kind="evidence")
         self._evidence = found[-1] if found else None
 
@@ -194,22 +201,19 @@ class Shield:
         service = labelled(self._cluster, self.name)["metadata"]["name"]
         return f"http://{service}-predictor.{self._cluster.namespace}.svc.cluster.local"
 
-    def _drive(self, tree: dict[str, Any]) -> None:
-        loop, deployer = self._loop, self._deployer
-        if loop is None or deployer is None:
-            return
+    def _drive(self, loop: Loop, deployer: KServeDeployer, tree: dict[str, Any]) -> None:
+        """Settle what someone changed, take orders, and let the loop do its round."""
         if self._stale:
             self._stale = False  # before, lest a change meanwhile is lost
             try:
                 deployer.settle(loop.state.routing)
-            except HauberkError:
-                self._stale = True
-                raise
-        self._obstacle = ""
+                self._obstacle = ""
+            except HauberkError as error:  # the loop goes on all the same: gateways may be there
+                self._stale, self._obstacle = True, str(error)
         annotations = tree["metadata"].get("annotations") or {}
-        for order in orders(annotations, loop.state, at=time.time()):
-            loop.take(order)
-        with suppress(EnvironmentFault):
+        with suppress(EnvironmentFault):  # they are still there in the next round
+            for order in orders(annotations, loop.state, at=time.time()):
+                loop.take(order)
             for path, command in Inbox(self.home.folder / "inbox").waiting():
                 if command:
                     loop.take(command)
@@ -235,8 +239,8 @@ class Shield:
         before = self._status or tree.get("status") or {}
         conditions = conditions_of(
             self.state,
-            obstacle=self._obstacle,
-            fault=self._loop.fault if self._loop else "",
+            obstacle=self._obstacle if self._loop else self._doubt,
+            fault=self._doubt or (self._loop.fault if self._loop else ""),
             generation=generation,
             at=time.time(),
         )

@@ -215,7 +215,7 @@ class Stage:
         return dict(found.get("spec") or {})
 
     def wait(
-        self, what: str, ready: Callable[[], Any], *, seconds: float = 60.0, pause: float = 0.05
+        self, what: str, ready: Callable[[], Any], *, seconds: float = 120.0, pause: float = 0.05
     ) -> Any:
         """Wait until something holds; what it gave.
 
@@ -230,7 +230,7 @@ class Stage:
             time.sleep(pause)
         return found
 
-    def reach(self, name: str, *phases: str, seconds: float = 60.0) -> dict[str, Any]:
+    def reach(self, name: str, *phases: str, seconds: float = 120.0) -> dict[str, Any]:
         """Wait until a service's loop is in one of the phases; its status."""
 
         def there() -> dict[str, Any] | None:
