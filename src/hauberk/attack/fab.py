@@ -70,16 +70,7 @@ class FAB:
     ) -> Tensor:
         """See :class:`hauberk.attack.attack.Attack`."""
         require_norm(threat.norm, "linf", "l2", "l1")
-        with Nearest(
-            model,
-            batch,
-            threat,
-            task=task,
-            rng=rng,
-            needs=self.needs,
-            shrink=self.nearest,
-            fast=self.fast,
-        ) as search:
+        with Nearest.by(self, model, batch, threat, task=task, rng=rng) as search:
             if search.done():
                 return search.result()
             aims = runners_up(search.ask(search.x).out, search.y, self.targets)
