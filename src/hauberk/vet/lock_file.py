@@ -75,6 +75,8 @@ def vet_conda(tree: Any, case: Case, where: str) -> None:
             found += [_parsed(str(line), case, where) for line in one.get("pip") or ()]
             continue
         name, _, version = str(one).rpartition("::")[2].partition("=")
+        if re.fullmatch(r"python([<>=! ].*)?", name):
+            continue
         exact = re.match(r"=?([\w.!+]+)", version)
         found.append(
             Wanted(

@@ -40,7 +40,7 @@ _EXAMINERS: dict[str, str] = {
     "program": "text_file:vet_program",
     "tflite": "text_file:vet_tflite",
 }
-_HARMLESS = frozenset({"empty", "idx", "media", "table", "trees"})
+_HARMLESS = frozenset({"empty", "idx", "media", "table", "tokenizer", "trees"})
 _POLYGLOTS = frozenset({"zip", "tar", "7z", "json", "text", "empty", "zlib"})
 _TAIL = (1 << 16) + 22
 

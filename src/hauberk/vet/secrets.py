@@ -26,7 +26,8 @@ _FORMS = (
     ),
 )
 _ASSIGNED = re.compile(
-    r"""(?ix)\b[\w.-]{0,40}?(password|passwd|secret|token|api_?key|access_?key|private_?key)[\w.-]{0,40}
+    r"""(?ix)\b[\w.-]{0,40}?(password|passwd|secret|token(?!i[sz])|api_?key|access_?key|private_?key)
+    [\w.-]{0,40}
     ['"]?\s*[:=]\s*['"]?(?P<value>[^\s'",;#]{8,200})"""
 )
 # Values that stand in for a secret instead of being one.

@@ -86,6 +86,8 @@ def _unmarked(head: bytes, source: Source, case: Case) -> str:
         return _text(head)
     if head[:2] == b"\0\0" and _idx(head, source):
         return "idx"
+    if _pieces(head):
+        return "tokenizer"
     from hauberk.vet.protobuf import looks_like  # noqa: PLC0415 - only where nothing else fits
 
     return looks_like(source) or "unknown"
@@ -98,6 +100,21 @@ def _text(head: bytes) -> str:
         if len(head) < HEAD or error.start < len(head) - 4:
             return "unknown"
     return "json" if head.lstrip()[:1] in {b"{", b"["} else "text"
+
+
+def _pieces(head: bytes) -> bool:
+    """A SentencePiece model: messages of a text and a number, which no graph begins with."""
+    size = head[1] if len(head) > 3 else 0
+    text = head[3] if len(head) > 3 else 0
+    number = 4 + text
+    return (
+        head[:1] == b"\n"
+        and head[2:3] == b"\n"
+        and 0 < text < 64
+        and size in {text + 7, text + 9}
+        and head[number : number + 1] == b"\x15"
+        and head[2 + size : 3 + size] == b"\n"
+    )
 
 
 def _idx(head: bytes, source: Source) -> bool:

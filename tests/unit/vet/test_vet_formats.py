@@ -205,3 +205,14 @@ def test_the_data_of_a_graph_beside_it_is_data() -> None:
         Outcome.CLEAN,
         Outcome.REVIEW,
     ]
+
+
+def test_a_sentencepiece_model_is_data() -> None:
+    def piece(text: bytes, kind: bytes = b"") -> bytes:
+        inner = b"\n" + bytes([len(text)]) + text + b"\x15\0\0\x80\xbf" + kind
+        return b"\n" + bytes([len(inner)]) + inner
+
+    data = piece(b"<unk>", b"\x18\x02") + piece(b"the") + b"\x12\x03\n\x01x"
+    assert examined(data, "spiece.model").kind == "tokenizer"
+    assert examined(data, "spiece.model").outcome is Outcome.CLEAN
+    assert examined(data[:9], "spiece.model").outcome is Outcome.REVIEW

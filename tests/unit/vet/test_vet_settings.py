@@ -130,6 +130,7 @@ def test_a_secret_is_named_and_never_shown(text: str) -> None:
         "password: <your-password-here>",
         "token: changeme-example-1",
         "the secret is out: nobody likes passwords",
+        "tokenizer_class: LlamaTokenizerFast",
         "postgres://user:${PASSWORD}@db",
     ],
 )
