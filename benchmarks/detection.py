@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import detection_models
 from benchmarks.table import RESULTS, Row, at_most, conditions, publish
-from hauberk.adapters.local.gauge_drills import traffic
+from hauberk.adapters.local.gauge_drills import Asked, traffic
 from hauberk.adapters.local.yardstick import Bench
 from hauberk.adapters.local.yardstick_table import Effort, rows
 from hauberk.adapters.models.torch_model import TorchModel
@@ -88,19 +88,16 @@ def _row(name: str, label: str, measured: float | None) -> Row:
 def gauged(name: str, bench: Bench) -> list[Row]:
     """Mean absolute errors of the gauge on families that it was not fitted on, beside others'."""
     one, fitted = bench.subject, bench.calibration
-    ask = bench.asked
-    parts = {}
-    for part, data in (("fit", one.learn), ("test", one.stream)):
-        parts[part] = traffic(
-            TorchModel(one.served),
-            ask(one.served),
-            ask(one.twin),
-            fitted,
-            data,
-            one.threat,
-            most=150,
-            seed=one.seed,
-        )
+    pair = Asked(
+        model=TorchModel(one.served),
+        primary=bench.asked(one.served),
+        twin=bench.asked(one.twin),
+        calibration=fitted,
+    )
+    parts = {
+        part: traffic(pair, data, one.threat, most=150, seed=one.seed)
+        for part, data in (("fit", one.learn), ("test", one.stream))
+    }
     clean, kinds = parts["fit"]
     others: dict[str, Any] = {
         kind.__name__.upper(): kind.fit(clean.window.confidence, clean.right)

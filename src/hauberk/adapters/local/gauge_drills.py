@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,23 +46,25 @@ _SPACE = {"rotation", "blur", "translation_x"}
 _PARTS = (0.25, 0.5, 1.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A calibrated pair: the served model with gradients, and both as they are asked."""
+
+    model: TorchModel
+    primary: Answer
+    twin: Answer
+    calibration: Calibration
+
+
 def traffic(
-    model: TorchModel,
-    primary: Answer,
-    twin: Answer,
-    calibration: Calibration,
-    data: Dataset,
-    threat: ThreatModel,
-    *,
-    most: int,
-    seed: int,
+    pair: Asked, data: Dataset, threat: ThreatModel, *, most: int, seed: int
 ) -> tuple[Traffic, dict[str, Traffic]]:
     """Clean traffic of the data, and of at most ``most`` samples under each shift and attack."""
     x, y = data.x[:most], data.y[:most]
     rng = np.random.default_rng(seed)
 
     def seen(family: str, points: NDArray[np.float32], truth: NDArray[np.int64]) -> Traffic:
-        return _seen(family, points, truth, primary, twin, calibration)
+        return _seen(family, points, truth, pair)
 
     kinds: dict[str, Traffic] = {}
     for kind, strengths in _SHIFTS.items():
@@ -79,7 +82,7 @@ def traffic(
     for name, attack, task in plan if threat.norm in {"linf", "l2"} else ():
         for part in _PARTS:
             near = ThreatModel(norm=threat.norm, eps=threat.eps * part)
-            points = attack(model, batch, near, task=task, rng=np.random.default_rng(seed))
+            points = attack(pair.model, batch, near, task=task, rng=np.random.default_rng(seed))
             kinds[f"{name}, eps x {part:g}"] = seen(name, points.numpy().astype(np.float32), y)
     return seen("clean", data.x, data.y), kinds
 
@@ -93,15 +96,8 @@ def gauge(
     return fit(drawn, window=WINDOW, seed=seed)
 
 
-def _seen(
-    family: str,
-    x: NDArray[np.float32],
-    y: NDArray[np.int64],
-    primary: Answer,
-    twin: Answer,
-    calibration: Calibration,
-) -> Traffic:
-    view = look(primary, twin, x)
+def _seen(family: str, x: NDArray[np.float32], y: NDArray[np.int64], pair: Asked) -> Traffic:
+    view, calibration = look(pair.primary, pair.twin, x), pair.calibration
     panel = calibration.panel
     if panel is None:
         score = TwinDivergence().score(view.primary, view.twin)

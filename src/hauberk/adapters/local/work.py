@@ -6,11 +6,13 @@ The local loop runs them in a subprocess; a pipeline runs the very same function
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from hauberk.adapters.local.gauge_drills import Asked, gauge, traffic
 from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
 from hauberk.evaluate.drill import attempts, drills
@@ -32,8 +34,8 @@ TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
 _SEEN, _MANY = 400_000, 10_000
 _FEW_STEPS, _MANY_STEPS = 5, 3
-_LEARNED, _CALIBRATED = 512, 1000
-"""At most as many clean samples teach the sensors, and give the thresholds."""
+_LEARNED, _CALIBRATED, _GAUGED = 512, 1000, 128
+"""At most as many samples teach the sensors, give the thresholds, and are moved for the gauge."""
 
 
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
@@ -100,7 +102,7 @@ def pair(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: 
     twin = shop.register(
         module, role="twin", parent=primary, origin={"method": "twin", "seed": seed, "job": job.id}
     )
-    return {"twin": twin, "calibration": calibration(shop, primary, twin)}
+    return {"twin": twin, "calibration": calibration(shop, primary, twin, gauged=True)}
 
 
 def judge(shop: Shop, job: Job) -> dict[str, Any]:
@@ -111,10 +113,11 @@ def judge(shop: Shop, job: Job) -> dict[str, Any]:
     return {**result, "candidate": job.inputs["candidate"], "calibration": paired}
 
 
-def calibration(shop: Shop, primary: str, twin: str) -> str:
+def calibration(shop: Shop, primary: str, twin: str, *, gauged: bool = False) -> str:
     """Calibrate a pair on the calibration split; return the digest of the thresholds.
 
     The sensors learn before, on the validation split and on attacks simulated on the primary.
+    With ``gauged`` the accuracy gauge is fitted too, on the same samples.
     """
     seed = shop.spec.harden.seed
     model = shop.model(primary)
@@ -127,15 +130,21 @@ def calibration(shop: Shop, primary: str, twin: str) -> str:
         harmless=drilled.harmless,
         attempts=attempts(model, held, shop.threat, seed=seed),
     )
+    served, robust = shop.session(primary), shop.session(twin)
     fitted = calibrate(
-        shop.session(primary),
-        shop.session(twin),
+        served,
+        robust,
         held.x,
         rng=np.random.default_rng(seed),
         delta=shop.spec.detect.delta,
         bounds=shop.data.bounds,
         drill=drill if drilled.hostile else None,
     )
+    if gauged and fitted.panel is not None:
+        ask = Asked(model=model, primary=served, twin=robust, calibration=fitted)
+        seen = traffic(ask, known, shop.threat, most=_GAUGED, seed=seed)
+        made = gauge(*seen, fitted, seed=seed)
+        fitted = replace(fitted, gauge=shop.store.put(made.to_bytes()))
     return shop.store.put(fitted.to_bytes())
 
 

@@ -63,9 +63,18 @@ def queue(*, count: int, spec: Spec, state: Path, output: Output) -> int:
 
 @command.command()
 @click.argument("case")
+@click.option("--picture", metavar="FILE", help="Write a PNG that explains the answer.")
+@click.option("--with", "method", default="integrated-gradients", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@options.spec("data", "model.architecture")
 @options.state
-def show(*, case: str, state: Path) -> int:
-    """Show a case: its input in characters, and what was recorded of it."""
+def show(*, case: str, picture: str | None, method: str, seed: int, spec: Spec, state: Path) -> int:
+    """Show a case: its input in characters, and what was recorded of it.
+
+    The picture holds the input, the nearest clean samples, and what counted for the answers of the
+    served model and of its twin: saliency, integrated-gradients, grad-cam, occlusion, kernel-shap
+    or lime. It flags for people, it is no detector.
+    """
     from hauberk.adapters.local.reviews import Reviews
 
     record, x = Reviews(state).input(case)
@@ -73,7 +82,28 @@ def show(*, case: str, state: Path) -> int:
     twin = "-" if record.twin_label is None else str(record.twin_label)
     click.echo(f"answer {record.label}, twin {twin}, client {record.principal[:60]!r}")
     click.echo(f"p over clean and benign traffic {record.p_benign}, score {record.score}")
+    if picture is not None:
+        _explain(x, picture, method, seed, spec, state)
     return 0
+
+
+def _explain(
+    x: NDArray[np.float32], to: str, method: str, seed: int, spec: Spec, state: Path
+) -> None:
+    from pathlib import Path as File
+
+    from hauberk.adapters.local.case_picture import explain
+    from hauberk.adapters.local.files import write_file
+    from hauberk.adapters.local.setup import shop_of
+    from hauberk.adapters.local.watching import watched
+
+    home = _home(state)
+    found = explain(shop_of(home, spec), watched(home).routing, x, method=method, seed=seed)
+    write_file(File(to), found.png, mode=0o644)
+    for name, firm in found.stability.items():
+        error = found.completeness[name]
+        told = "not promised" if error is None else f"{error:.3f}"
+        click.echo(f"{name}: completeness error {told}, noise stability {firm:.2f}")
 
 
 @command.command()
