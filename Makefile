@@ -28,7 +28,7 @@ crd: $(VENV)/.dev              ## write the definition of ModelShield anew, afte
 	cp deploy/crd/modelshields.hauberk.dev.yaml deploy/helm/hauberk/crds/
 
 nightly: $(VENV)/.dev          ## the long tests too
-	$(BIN)/pytest -m "nightly or not nightly" --timeout 3600
+	$(BIN)/pytest -m "not cluster and not kubeflow" --timeout 3600
 
 bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.json
 	$(BIN)/python -m benchmarks.$*
