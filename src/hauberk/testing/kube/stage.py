@@ -86,15 +86,20 @@ def install(kubeconfig: Path) -> str:
                     raise
         client.create(_NAMESPACE({"metadata": {"name": name}}))
         deadline = time.monotonic() + 30
-        while not _established(client) and time.monotonic() < deadline:
+        while not _served(client, name) and time.monotonic() < deadline:
             time.sleep(0.1)
     return name
 
 
-def _established(client: Client) -> bool:
-    found = client.get(_DEFINITION, f"{SHIELD.plural}.{SHIELD.group}").to_dict()
-    conditions = (found.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+def _served(client: Client, namespace: str) -> bool:
+    """Whether the API server answers for what was just defined, which takes it a moment."""
+    try:
+        for kind in (SERVICE, SHIELD, TRAIN_JOB):
+            resource = create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)
+            list(client.list(resource, namespace=namespace))
+    except ApiError:
+        return False
+    return True
 
 
 @dataclass
