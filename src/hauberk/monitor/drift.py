@@ -115,7 +115,7 @@ class DriftMonitor:
         self._counts["used"] += 1
         places = list(map(bisect_left, self._edges, x))
         self._wealth.play(self._paid[_EACH, places])
-        if self._wealth.money.sum(axis=1).max() < self._bound:
+        if np.maximum.reduce(np.add.reduce(self._wealth.money, axis=1)) < self._bound:
             return None
         return self._alarm(record)
 

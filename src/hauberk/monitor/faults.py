@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.evidence import Evidence, Verdict
@@ -73,6 +72,7 @@ class FaultMonitor:
         self._sums = [0] * len(SIGNS)
         self._before: tuple[float, ...] = ()
         self._first: list[float] = getattr(self, "_first", [])
+        self._usual: float = getattr(self, "_usual", 0.1)
 
     def update(self, record: Record, /) -> Evidence | None:
         """Look at one record; a record whose ``seq`` is not new changes nothing."""
@@ -101,7 +101,8 @@ class FaultMonitor:
         shown = set()
         if len(self._first) < _LEARN:
             self._first.append(record.latency_ms)
-        elif record.latency_ms > _SLOW * max(float(np.median(self._first)), 0.1):
+            self._usual = max(median(self._first), 0.1)
+        elif record.latency_ms > _SLOW * self._usual:
             shown.add("slow")
         x = record.features
         if len(x) != len(NAMES):
@@ -175,6 +176,7 @@ class FaultMonitor:
         read = tuple(float(v) for v in before), [float(v) for v in first]
         self._last, self._told, self._counts = last, list(told), counts
         self._before, self._first = read
+        self._usual = max(median(self._first), 0.1) if self._first else 0.1
         self._recent, self._sums = deque(recent, maxlen=self.window), [0] * len(SIGNS)
         for bits in recent:
             self._add(bits, 1)

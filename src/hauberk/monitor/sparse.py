@@ -59,7 +59,7 @@ class Sparse:
             return False
         oldest, sides = self._waiting.popleft()
         self._sides -= sides
-        if self._sides.max() > BULK * WINDOW:
+        if np.maximum.reduce(self._sides) > BULK * WINDOW:
             self.wealth.withdraw()
             self.voided += 1
             return False
