@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hauberk.access.quota import Fallback, MemoryQuotas
+from hauberk.adapters.local.throttles import SECONDS, Throttles
 from hauberk.core.errors import ConfigError, EnvironmentFault
 from hauberk.core.ports import Routing
 from hauberk.testing.asking import CLIENT, OPERATOR, ask, fake_gateway, json_body
@@ -196,3 +197,22 @@ def test_tokens_of_an_issuer_and_its_next_key(tmp_path: Path) -> None:
     one.app.entrance.clock = lambda: time.time() + 11  # the issuer was asked ten seconds ago
     assert infer(one, token=token(1)).status_code == 200, "a newer key is fetched"
     assert infer(one, token=token(0)).status_code == 401, "the old one is gone"
+
+
+def test_a_client_that_is_held_gets_less_for_a_while_and_is_told_why(tmp_path: Path) -> None:
+    one, throttles = gateway(tmp_path), Throttles(tmp_path / "state")
+    now = time.time()
+    throttles.hold("default", "alice", "similar queries", at=now)
+    throttles.hold("other", "olga", "another tenant's", at=now)
+    assert "throttles.json read" in one.reception.reload()
+    answers = [infer(one) for _ in range(14)]
+    codes = [answer.status_code for answer in answers]
+    assert codes[:10] == [200] * 10
+    assert codes[-1] == 429
+    assert "resemble a search" in answers[-1].text
+    assert infer(one, token=OPERATOR).status_code == 200
+    throttles.hold("default", "alice", "long over", at=now - 2 * SECONDS)
+    one.reception.reload()
+    assert infer(one).status_code == 200
+    (tmp_path / "state" / "throttles.json").write_text("{")
+    assert any("not taken" in line for line in one.reception.reload())
