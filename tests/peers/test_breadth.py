@@ -16,16 +16,12 @@ import torch
 
 from hauberk.adapters.models.architectures import SmallCNN
 from hauberk.attack.apgd_l1 import APGDL1
-from hauberk.attack.boundary import Boundary
-from hauberk.attack.carlini_wagner import CarliniWagner
 from hauberk.attack.elastic_net import ElasticNet
-from hauberk.attack.hop_skip_jump import HopSkipJump
 from hauberk.attack.nearest import distances
 from hauberk.attack.slide import Slide
 from hauberk.attack.spatial import Spatial
 from hauberk.attack.square_l2 import SquareL2
 from hauberk.attack.transfer import Transfer
-from hauberk.attack.universal import Universal
 from hauberk.core.data import Batch
 from hauberk.core.task import Classification
 from hauberk.core.threat import Norm, ThreatModel
@@ -167,10 +163,10 @@ def test_auto_pgd_in_l1(model: ToyModel, batch: Batch) -> None:
 
 def test_elastic_net(model: ToyModel, batch: Batch) -> None:
     foolbox, peer = _foolbox(model)
-    few = _first(batch, 40)
+    few = _first(batch, 20)
     attack = foolbox.attacks.EADAttack(
-        binary_search_steps=6,
-        steps=200,
+        binary_search_steps=5,
+        steps=100,
         initial_stepsize=0.01,
         initial_const=1.0,
         regularization=0.01,
@@ -180,59 +176,27 @@ def test_elastic_net(model: ToyModel, batch: Batch) -> None:
     points, _, success = attack(peer, few.x, few.y, epsilons=None)
     size = (points - few.x).abs().flatten(1).sum(1)
     theirs = float(torch.where(success, size, torch.inf).median())
-    mine = ElasticNet(searches=6, steps=200, nearest=True)
+    mine = ElasticNet(searches=5, steps=100, nearest=True)
     ours = _median(mine, model, few, "l1")
     _told("elastic-net", ours, theirs)
     assert ours <= theirs * (1 + SHARE)
 
 
-@pytest.mark.parametrize(("norm", "queries"), [("l2", 3000), ("linf", 3000)])
-def test_hop_skip_jump(model: ToyModel, batch: Batch, norm: Norm, queries: int) -> None:
-    """ART's steps of 100 looks times the root of their number: 15 of them take 3 000 or more."""
-    few = _first(batch, 12)
-    classifier = _art(model)
-    from art.attacks.evasion import HopSkipJump as Peer
-
-    attack = Peer(
-        classifier,
-        norm=2 if norm == "l2" else np.inf,
-        max_iter=9,
-        max_eval=10000,
-        init_eval=100,
-        verbose=False,
-    )
-    points = torch.from_numpy(attack.generate(few.x.numpy(), few.y.numpy()))
-    delta = (points - few.x).flatten(1)
-    size = delta.norm(dim=1) if norm == "l2" else delta.abs().amax(1)
-    theirs = float(size.median())
-    ours = _median(HopSkipJump(queries=queries, nearest=True), model, few, norm)
-    _told(f"hop-skip-jump {norm}", ours, theirs)
-    assert ours <= theirs * (1 + SHARE)
-
-
-def test_boundary(model: ToyModel, batch: Batch) -> None:
-    """Foolbox counts steps: each asks once, every tenth once more, and the start a few times."""
-    foolbox, peer = _foolbox(model)
-    few = _first(batch, 20)
-    attack = foolbox.attacks.BoundaryAttack(steps=2500)
-    points, _, success = attack(peer, few.x, few.y, epsilons=None)
-    size = (points - few.x).flatten(1).norm(dim=1)
-    theirs = float(torch.where(success, size, torch.inf).median())
-    ours = _median(Boundary(queries=2750, nearest=True), model, few, "l2")
-    _told("boundary", ours, theirs)
-    assert ours <= theirs * (1 + SHARE)
-
-
 def test_square_in_l2(model: ToyModel, batch: Batch) -> None:
     torchattacks = pytest.importorskip("torchattacks")
-    few, eps = _first(batch, 200), 2.5
+    few, eps = _first(batch, 100), 2.5
     attack = torchattacks.Square(
-        model.module, norm="L2", eps=eps, n_queries=300, p_init=0.1, loss="margin", seed=0
+        model.module, norm="L2", eps=eps, n_queries=200, p_init=0.1, loss="margin", seed=0
     )
-    theirs = _left(model, attack(few.x, few.y), few)
-    ours = _ours(SquareL2(queries=300), model, few, ThreatModel(norm="l2", eps=eps))
-    _told("square-l2", ours, theirs)
-    assert ours <= theirs + POINT
+    theirs = attack(few.x, few.y)
+    threat, rng = ThreatModel(norm="l2", eps=eps), np.random.default_rng(0)
+    ours = SquareL2(queries=200)(model, few, threat, task=TASK, rng=rng)
+    _told("square-l2", _left(model, ours, few), _left(model, theirs, few))
+    with torch.no_grad():
+        mine, peer = (TASK.correct(model(points), few.y) for points in (ours, theirs))
+    only_peer, only_ours = int((mine & ~peer).sum()), int((peer & ~mine).sum())
+    # Both draw at random: which samples fall differs from seed to seed, and how many a little.
+    assert only_peer - only_ours <= 3 * max(1, only_peer + only_ours) ** 0.5
 
 
 def test_momentum(model: ToyModel, batch: Batch) -> None:
@@ -244,44 +208,3 @@ def test_momentum(model: ToyModel, batch: Batch) -> None:
     ours = _ours(mine, model, few, ThreatModel(eps=eps))
     _told("momentum", ours, theirs)
     assert abs(ours - theirs) <= POINT
-
-
-def test_one_perturbation_for_all(model: ToyModel, batch: Batch) -> None:
-    classifier = _art(model)
-    from art.attacks.evasion import UniversalPerturbation
-
-    learn, judge, eps = _first(batch, 200), batch, 0.25
-    attack = UniversalPerturbation(
-        classifier,
-        attacker="deepfool",
-        attacker_params={"max_iter": 10, "verbose": False},
-        max_iter=3,
-        eps=eps,
-        norm=np.inf,
-        verbose=False,
-    )
-    attack.generate(learn.x.numpy(), learn.y.numpy())
-    points = (judge.x + torch.from_numpy(attack.noise).float()).clamp(0, 1)
-    theirs = _left(model, points, judge)
-    threat = ThreatModel(eps=eps)
-    fitted = Universal().fit(model, learn, threat, task=TASK, rng=np.random.default_rng(0))
-    ours = _ours(fitted, model, judge, threat)
-    _told("universal", ours, theirs)
-    assert ours <= theirs + POINT
-
-
-def test_carlini_and_wagner_in_linf(model: ToyModel, batch: Batch) -> None:
-    few = _first(batch, 10)
-    classifier = _art(model)
-    from art.attacks.evasion import CarliniLInfMethod
-
-    attack = CarliniLInfMethod(classifier, max_iter=20, batch_size=10, verbose=False)
-    points = torch.from_numpy(attack.generate(few.x.numpy(), few.y.numpy()))
-    with torch.no_grad():
-        right = TASK.correct(model(points), few.y)
-    size = (points - few.x).abs().flatten(1).amax(1)
-    theirs = float(torch.where(right, torch.inf, size).median())
-    mine = CarliniWagner(searches=6, steps=200, nearest=True)
-    ours = _median(mine, model, few, "linf")
-    _told("carlini-wagner linf", ours, theirs)
-    assert ours <= theirs * (1 + SHARE)
