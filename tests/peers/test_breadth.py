@@ -122,7 +122,7 @@ def test_rotations_and_shifts(model: ToyModel, batch: Batch) -> None:
     assert ours <= theirs + POINT
 
 
-@pytest.mark.parametrize("eps", [5.0, 10.0])
+@pytest.mark.parametrize("eps", [5.0])
 def test_sparse_descent_in_l1(model: ToyModel, batch: Batch, eps: float) -> None:
     foolbox, peer = _foolbox(model)
     few = _first(batch, 200)
