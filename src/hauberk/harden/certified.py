@@ -38,6 +38,7 @@ class IBP(Recipe):
     """
 
     name: ClassVar[str] = "ibp"
+    lawful: ClassVar[bool] = False
 
     ramp: float = 0.6
     clean_share: float = 0.3

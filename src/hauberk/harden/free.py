@@ -30,6 +30,7 @@ class Free(Recipe):
     """
 
     name: ClassVar[str] = "free"
+    lawful: ClassVar[bool] = False
 
     epochs: int = 12
     replays: int = 4

@@ -30,6 +30,7 @@ class Noise(Recipe):
     """
 
     name: ClassVar[str] = "noise"
+    lawful: ClassVar[bool] = False
 
     epochs: int = 20
     sigma: float = 0.25

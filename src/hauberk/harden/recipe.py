@@ -62,6 +62,8 @@ class Recipe(ABC):
     """
 
     name: ClassVar[str]
+    lawful: ClassVar[bool] = True
+    """Whether what it trains on keeps the constraints of a table."""
 
     start: Literal["fresh", "given"] = "fresh"
     ramp: float = 0.3
@@ -104,8 +106,14 @@ class Recipe(ABC):
         either case.
 
         Raises:
-            UserError: if the norm cannot be trained against or the checkpoint is of another run.
+            UserError: if the norm or the table's constraints cannot be trained against, or the
+                checkpoint is of another run.
         """
+        if threat.features is not None and not self.lawful:
+            raise UserError(
+                f"{self.name} does not keep the constraints of a table",
+                hint="adversarial, trades, mart, fast and n-fgsm do",
+            )
         given = Given(module=module, train=train, validation=validation, threat=threat)
         objective = self.objective(given)
         for part in self.parts:

@@ -13,6 +13,7 @@ from hauberk.adapters.data.digits import load as load_digits
 from hauberk.adapters.models.architectures import build
 from hauberk.core.data import Dataset
 from hauberk.core.errors import UnknownNameError, UserError
+from hauberk.core.features import Features
 from hauberk.core.threat import ThreatModel
 from hauberk.harden.adversarial import Adversarial
 from hauberk.harden.average import Average, StochasticWeights
@@ -311,3 +312,21 @@ def test_distillation_takes_another_teacher(train: Dataset, validation: Dataset)
     expected = (module(1)(x) / 4.0).softmax(1)
     torch.testing.assert_close(targets, expected)
     assert np.isfinite(targets.detach().numpy()).all()
+
+
+@pytest.mark.parametrize("method", ["free", "noise", "ibp", "crown-ibp"])
+def test_a_method_that_would_break_the_constraints_of_a_table_refuses_them(method: str) -> None:
+    rows = np.random.default_rng(0).uniform(0.2, 0.8, (20, 4)).astype(np.float32)
+    data = Dataset(name="rows", x=rows, y=np.arange(20, dtype=np.int64) % 2, classes=2)
+    laws = Features(
+        mutable=(True,) * 4,
+        low=(0.0,) * 4,
+        high=(1.0,) * 4,
+        reach=(1.0,) * 4,
+        step=(0.0,) * 4,
+        monotone=(0,) * 4,
+    )
+    with pytest.raises(UserError, match="constraints of a table"):
+        compose([method], {"epochs": 1}).fit(
+            nn.Linear(4, 2), data, data, ThreatModel(eps=0.1, features=laws), seed=0
+        )
