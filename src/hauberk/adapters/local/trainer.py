@@ -60,7 +60,8 @@ class ProcessTrainer:
         with locked(folder / "submit.lock"):
             kept(folder, job)
             starts = _starts(folder)
-            if finished(folder) or _running(folder) or starts.count >= MAX_STARTS:
+            # The lock first, as in `status`: who ends between the two looks has left a result.
+            if _running(folder) or finished(folder) or starts.count >= MAX_STARTS:
                 return
             # Counted before it starts: a machine that dies with each start is not restarted on.
             write_file(folder / "starts.json", msgspec.json.encode(Starts(count=starts.count + 1)))
