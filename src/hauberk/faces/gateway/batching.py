@@ -86,6 +86,7 @@ class Batching:
             if len(out) == group.rows:
                 group.out = out
         except Exception:
+            # One bad request must not fail its neighbours: without `out` each is run alone.
             if len(group.parts) == 1:
                 raise
         finally:
