@@ -146,6 +146,15 @@ _ALL = (
         severity=Severity.CRITICAL,
     ),
     Rule(
+        code="HB-G006",
+        title="people are trained",
+        text="People with a role whose last security training is missing or too long ago.",
+        sense="at-most",
+        limit=0.0,
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0052", "AML.T0011"),
+    ),
+    Rule(
         code="HB-L001",
         title="incident closed with the service recovered",
         text="The incident ended with a judged model in service, not halted.",

@@ -187,6 +187,27 @@ VETTING = (
         severity=Severity.HIGH,
     ),
     Rule(
+        code="HB-V111",
+        title="every client has a quota",
+        text="The gateway bounds the requests or the rows of each client, by second or by day.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0029", "AML.T0024"),
+    ),
+    Rule(
+        code="HB-V112",
+        title="answers tell no more than is needed",
+        text="The gateway rounds the scores that clients see, or shows the best few alone.",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0024",),
+    ),
+    Rule(
+        code="HB-V113",
+        title="encrypted on the way",
+        text="Beyond its own host the gateway speaks TLS, with clients and with other servers.",
+        severity=Severity.HIGH,
+        atlas=("AML.T0010.002",),
+    ),
+    Rule(
         code="HB-V201",
         title="no known vulnerability",
         text="No advisory in the index is about the version of a package that is asked for.",

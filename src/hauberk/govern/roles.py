@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date  # noqa: TC003 - msgspec reads the annotation
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 LETTERS = {"R": "does it", "A": "answers for it", "C": "is asked", "I": "is told"}
 _SHIPPED = "governance.toml"
 
@@ -47,11 +49,15 @@ class Task(_Table, frozen=True, kw_only=True):
 
 
 class Person(_Table, frozen=True, kw_only=True):
-    """Someone with roles and with signing keys, each by its key id (``hauberk keys list``)."""
+    """Someone with roles and with signing keys, each by its key id (``hauberk keys list``).
+
+    ``trained`` is the day of the last security training.
+    """
 
     name: Words
     roles: tuple[Name, ...]
     keys: tuple[str, ...] = ()
+    trained: date | None = None
 
 
 class ModelFacts(_Table, frozen=True, kw_only=True):
@@ -79,6 +85,8 @@ class DataFacts(_Table, frozen=True, kw_only=True):
 class Governance(_Table, frozen=True, kw_only=True):
     """All of it. ``apart`` lists pairs of tasks that one person may not both do for one model.
 
+    A security training counts for ``trained_days``.
+
     Raises:
         ConfigError: if a task has not one role that answers, or a key belongs to two people.
         UnknownNameError: if a task, a person or ``apart`` names what does not exist.
@@ -90,6 +98,7 @@ class Governance(_Table, frozen=True, kw_only=True):
     task: tuple[Task, ...]
     apart: tuple[tuple[Name, Name], ...] = ()
     person: tuple[Person, ...] = ()
+    trained_days: Days = 365
     model: dict[str, ModelFacts] = {}
     data: dict[str, DataFacts] = {}
 
@@ -167,6 +176,7 @@ class _Own(_Table, frozen=True, kw_only=True):
     roles: dict[Name, Words] | None = None
     task: tuple[Task, ...] | None = None
     person: tuple[Person, ...] = ()
+    trained_days: Days | None = None
     model: dict[str, ModelFacts] = {}
     data: dict[str, DataFacts] = {}
 

@@ -11,6 +11,7 @@ _ANY = ("HB-V003",)
 _MODEL = ("HB-V001", "HB-V002", "HB-V004", "HB-V005", "HB-V006", "HB-V009", "HB-V010")
 _PACKAGES = tuple(f"HB-V20{n}" for n in range(1, 7))
 _SETTINGS = (*(f"HB-V{n}" for n in range(101, 109)), "HB-V110")
+_GATEWAY = ("HB-V111", "HB-V112", "HB-V113")
 _DATA = tuple(f"HB-V30{n}" for n in range(1, 10))
 _SECRETS = ("HB-V109",)
 _TEXTS = frozenset({"text", "json"})
@@ -33,6 +34,8 @@ def rules_of(file: Vetted) -> tuple[str, ...]:
             found += _PACKAGES
         elif "settings" in traits or traits & {"workload", "policy"}:
             found += _SETTINGS
+        if "gateway" in traits:
+            found += _GATEWAY
     else:
         found += _MODEL
     return (*found, *sorted(broken - set(found)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hauberk.core.evidence import Severity
 from hauberk.vet.credentials import at, credential, image, secret_setting
+from hauberk.vet.gateway_file import vet_spec
 from hauberk.vet.pods import pods, vet_pod, vet_serving
 from hauberk.vet.rights import is_closed, vet_binding, vet_mesh, vet_role
 
@@ -60,6 +61,11 @@ def _workload(tree: dict[str, Any], case: Case, where: str) -> None:
     case.traits.add(f"workload {_namespace(tree)}")
     for spec in pods(tree):
         vet_pod(spec, case, where)
+
+
+def _shield(tree: dict[str, Any], case: Case, where: str) -> None:
+    spec = tree.get("spec")
+    vet_spec(spec if isinstance(spec, dict) else {}, case, where)
 
 
 def _serving(tree: dict[str, Any], case: Case, where: str) -> None:
@@ -168,4 +174,5 @@ _KINDS: dict[str, Callable[[dict[str, Any], Case, str], None]] = {
     "Service": _service,
     "Ingress": _ingress,
     "PersistentVolume": _volume,
+    "ModelShield": _shield,
 }

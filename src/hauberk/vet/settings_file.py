@@ -1,4 +1,4 @@
-"""Settings in text: Kubernetes and Compose YAML, Dockerfiles, environment files."""
+"""Settings in text: Kubernetes and Compose YAML, Dockerfiles, environment files, our own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hauberk.core.evidence import Severity
 from hauberk.vet.credentials import credential, image
+from hauberk.vet.gateway_file import vet_gateway
 from hauberk.vet.manifest import settings_text, vet_compose, vet_object
 from hauberk.vet.values_file import vet_values
 
@@ -43,7 +44,8 @@ def vet_settings(text: str, case: Case, where: str) -> bool:
         for match in _SETTING.finditer(text):
             credential(match[1], match[2], case, where)
     else:
-        return False
+        # What listens beyond its host is no finding there: a gateway answers nobody unknown.
+        return vet_gateway(text, case, where)
     case.traits.add("settings")
     settings_text(text, case, where)
     return True

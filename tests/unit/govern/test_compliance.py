@@ -170,7 +170,7 @@ def test_atlas_says_what_is_listed_and_what_is_unmeasured() -> None:
     assert len(found.clauses) == 170
     notes = [one.note for one in found.clauses]
     assert notes.count("ATLAS lists none") == 82
-    assert "unmeasured: AML.M0002" in clause(found, "AML.T0043.001")[1]
+    assert "unmeasured: AML.M0010" in clause(found, "AML.T0043.001")[1]
     layer = navigator(found)
     assert layer["domain"] == "atlas-atlas"
     assert len(layer["techniques"]) == 170

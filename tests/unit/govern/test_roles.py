@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from hauberk.core.errors import ConfigError, HauberkError
 from hauberk.core.evidence import Verdict
 from hauberk.govern.roles import Governance, read_governance, shipped
 from hauberk.govern.roles_duty import Act, separation
+from hauberk.govern.roles_training import training
 
 ANN, ANN2, BEA, CYD = (f"sha256:{letter * 64}" for letter in "abcd")
 PEOPLE = f"""
@@ -113,3 +116,33 @@ def test_roles_can_be_edited() -> None:
     found = read_governance(text.encode())
     assert list(found.roles) == ["boss"]
     assert [letters for _, letters in found.lanes()["boss"]["data"]] == ["RA"]
+
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("ann", "bea", "days", "verdict", "value"),
+    [
+        ("2026-10-01", "2026-11-25", 365, Verdict.PASS, 0.0),
+        ("2025-11-25", "2026-11-25", 365, Verdict.PASS, 0.0),
+        ("2025-11-24", "2026-11-25", 365, Verdict.FAIL, 1.0),
+        ("2026-10-01", "2026-11-26", 365, Verdict.FAIL, 1.0),
+        ("2026-10-01", "2026-11-25", 30, Verdict.FAIL, 1.0),
+        ("2026-10-01", None, 365, Verdict.FAIL, 1.0),
+    ],
+)
+def test_training(ann: str, bea: str | None, days: int, verdict: Verdict, value: float) -> None:
+    text = f"trained_days = {days}\n" + PEOPLE.replace(
+        f'keys = ["{ANN}", "{ANN2}"]', f'keys = ["{ANN}", "{ANN2}"]\ntrained = {ann}'
+    )
+    found = training(
+        read_governance((text + (f"trained = {bea}\n" if bea else "")).encode()),
+        subject="m",
+        at=NOON,
+    )
+    assert (found.verdict, found.value) == (verdict, value)
+
+
+def test_training_of_nobody_is_unknown() -> None:
+    assert training(shipped(), subject="m", at=NOON).verdict is Verdict.UNKNOWN

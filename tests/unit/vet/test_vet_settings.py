@@ -145,3 +145,63 @@ def test_no_text_holds_up_the_others(unit: str) -> None:
     start = time.process_time()
     examined(unit * (300_000 // len(unit)))
     assert time.process_time() - start < 3.0
+
+
+GATEWAY = """
+[serve]
+host = "0.0.0.0"
+top_k = 1
+[access]
+tls_cert = "cert.pem"
+tls_key = "key.pem"
+[quota]
+rows_per_day = 1000.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "expected"),
+    [
+        ("", "", set()),
+        ("rows_per_day = 1000.0", "", {"HB-V111"}),
+        ("rows_per_day = 1000.0", "concurrent = 3", {"HB-V111"}),
+        ("top_k = 1", "", {"HB-V112"}),
+        ("top_k = 1", "round_digits = 2", set()),
+        ('tls_cert = "cert.pem"', "", {"HB-V113"}),
+        ('host = "0.0.0.0"\ntop_k = 1\n[access]\ntls_cert', "top_k = 1\n[access]\nissuer", set()),
+        ("[quota]", '[upstream]\nurl = "http://models:8080"\n[quota]', {"HB-V113"}),
+        ("[quota]", '[upstream]\nurl = "https://models"\n[quota]', set()),
+        ("[quota]", '[upstream]\nurl = "http://localhost:8080"\n[quota]', set()),
+        ("[quota]", '[upstream]\nurl = "models:8033"\n[quota]', {"HB-V113"}),
+        ("[quota]", '[quota]\nbackend = "redis"\nredis = "redis://state:6379/0"', {"HB-V113"}),
+        ("[quota]", '[quota]\nbackend = "redis"\nredis = "rediss://state:6379/0"', set()),
+        ("[quota]", '[state]\nledger = "postgresql://db/h?sslmode=require"\n[quota]', set()),
+        ("[quota]", '[state]\nledger = "postgresql://db/h"\n[quota]', {"HB-V113"}),
+        ("[quota]", '[trace]\nendpoint = "http://collector:4318/v1/traces"\n[quota]', {"HB-V113"}),
+    ],
+)
+def test_the_settings_of_a_gateway(was: str, becomes: str, expected: set[str]) -> None:
+    text = GATEWAY.replace(was, becomes, 1) if was else GATEWAY
+    assert was in GATEWAY
+    assert rules(text, "any.toml") == expected
+
+
+def test_a_shield_is_held_to_the_same_rules() -> None:
+    shield = {
+        "apiVersion": "hauberk.dev/v1alpha1",
+        "kind": "ModelShield",
+        "metadata": {"name": "m"},
+        "spec": {"quota": {"rows_per_day": 5.0}},
+    }
+    assert rules(shield) == {"HB-V112"}
+    assert examined({**shield, "spec": {"quotas": {}}}).outcome is Outcome.REVIEW
+
+
+@pytest.mark.parametrize("text", ["[serve", '[serve]\nhosts = "x"\n', "[serve]\nport = 70000\n"])
+def test_a_spec_that_is_not_sound_is_never_clean(text: str) -> None:
+    result = examined(text, "hauberk.toml")
+    assert (result.outcome, result.coverage) == (Outcome.REVIEW, Coverage.PARTIAL)
+
+
+def test_another_programs_toml_is_none_of_ours() -> None:
+    assert examined('[serve]\nhosts = "x"\n', "book.toml").outcome is Outcome.CLEAN

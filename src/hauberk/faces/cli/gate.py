@@ -56,7 +56,7 @@ def command(
     waivers = read_waivers(_read(files["waivers"]), where=str(files["waivers"]))
     for one in expired(waivers, now):
         output.say(f"the waiver of {one.rule} ran out on {one.expires}")
-    live = _live(home, digest, governance_of(files["governance"]), approves=sign)
+    live = _live(home, digest, governance_of(files["governance"]), approves=sign, at=now)
     if sign:
         for item in live:
             home.ledger.append("evidence", digest, _plain(item), at=now)
@@ -128,12 +128,13 @@ def _kept(home: Home, digest: str) -> list[tuple[Evidence, float]]:
 
 
 def _live(
-    home: Home, digest: str, governance: Governance | None, *, approves: bool
+    home: Home, digest: str, governance: Governance | None, *, approves: bool, at: float
 ) -> list[Evidence]:
-    """What is seen here and now: unaltered, signed, not revoked, and the duties kept apart."""
+    """What is seen here and now: unaltered, signed, not revoked, and who did what."""
     from hauberk.adapters.local.signatories import acts
     from hauberk.core.errors import Untrusted, UserError
     from hauberk.govern.roles_duty import Act, separation
+    from hauberk.govern.roles_training import training
 
     def kept() -> object:
         return home.store.path(digest)
@@ -160,6 +161,7 @@ def _live(
             done.append(Act("approve", home.signer.key_id))
         found.append(separation(list(dict.fromkeys(done)), governance, subject=digest))
         found.append(_card(home, digest, governance))
+        found.append(training(governance, subject=digest, at=at))
     return found
 
 
