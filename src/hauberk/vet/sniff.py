@@ -49,6 +49,8 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "table"),
     (b"ARROW1", "table"),
 )
+# A bracket before a word is a table of TOML.
+_JSON = re.compile(rb"\s*(\{|\[+[\s\[]*(\Z|[\]{\"\d-]|(true|false|null|NaN|Infinity)\b))")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -99,7 +101,7 @@ def _text(head: bytes) -> str:
     except UnicodeDecodeError as error:
         if len(head) < HEAD or error.start < len(head) - 4:
             return "unknown"
-    return "json" if head.lstrip()[:1] in {b"{", b"["} else "text"
+    return "json" if _JSON.match(head) else "text"
 
 
 def _pieces(head: bytes) -> bool:

@@ -203,5 +203,22 @@ def test_a_spec_that_is_not_sound_is_never_clean(text: str) -> None:
     assert (result.outcome, result.coverage) == (Outcome.REVIEW, Coverage.PARTIAL)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[serve]\nport = 1\n", "text"),
+        ("[[serve.clients]]\n", "text"),
+        ("[true]\n", "json"),
+        ("[ [1], 2]", "json"),
+        ("[]", "json"),
+        ("[\n" + " " * 5000 + "1]", "json"),
+        (' {"a": 1}', "json"),
+        ("[NaN]", "json"),
+    ],
+)
+def test_toml_is_no_json(text: str, kind: str) -> None:
+    assert examined(text, "x").kind == kind
+
+
 def test_another_programs_toml_is_none_of_ours() -> None:
     assert examined('[serve]\nhosts = "x"\n', "book.toml").outcome is Outcome.CLEAN
