@@ -36,7 +36,10 @@ bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.
 bench-lab: $(PEERS)/.done     ## the lab against other libraries, in an environment of its own
 	$(PEERS)/bin/python -m benchmarks.lab
 
-bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-distributed bench-gateway bench-scale   ## all benchmarks
+bench-harden: $(PEERS)/.done  ## hardening against the published schedule, a plain loop and ART
+	$(PEERS)/bin/python -m benchmarks.harden
+
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-distributed bench-gateway bench-scale bench-harden bench-ablation bench-auto   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

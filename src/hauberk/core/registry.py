@@ -88,6 +88,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "harden": {
         "adversarial": "hauberk.harden.adversarial:Adversarial",
+        "atta": "hauberk.harden.atta:Atta",
         "auto": "hauberk.harden.auto:Auto",
         "awp": "hauberk.harden.awp:AWP",
         "clean": "hauberk.harden.clean:Clean",

@@ -45,7 +45,7 @@ class Auto:
     """
 
     budget: float = 120.0
-    candidates: tuple[str, ...] = ("ema,adversarial", "ema,fast", "ema,n-fgsm", "ema,trades")
+    candidates: tuple[str, ...] = ("ema,adversarial", "ema,atta", "ema,n-fgsm", "ema,trades")
     least: float = 0.005
     clean_drop: float = 0.02
     judge_steps: int = 20

@@ -24,10 +24,13 @@ _HINT = "start the training anew"
 def pack(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    copies: Mapping[str, dict[str, Tensor]],
+    copies: Mapping[str, Mapping[str, Tensor]],
     facts: dict[str, Any],
 ) -> bytes:
-    """Weights, the optimizer's moments, named copies of the weights, and plain JSON ``facts``."""
+    """Weights, the optimizer's moments, named tensors by section, and plain JSON ``facts``.
+
+    The sections are copies of the weights, and ``memory``: what else goes on from epoch to epoch.
+    """
     tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
     for copy, weights in copies.items():
         tensors |= {f"{copy}.{name}": value for name, value in weights.items()}
@@ -42,9 +45,13 @@ def pack(
 
 
 def unpack(
-    data: bytes, module: nn.Module, optimizer: torch.optim.Optimizer, copies: Iterable[str]
+    data: bytes,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    copies: Iterable[str],
+    memory: Mapping[str, Tensor],
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Fill module and optimizer from :func:`pack`'s bytes; return those copies and the facts.
+    """Fill module, optimizer and memory from :func:`pack`'s bytes; return copies and facts.
 
     Raises:
         UserError: if the bytes are damaged or belong to another module.
@@ -61,6 +68,11 @@ def unpack(
         for copy, weights in found.items():
             if {name: value.shape for name, value in weights.items()} != shapes:
                 raise UserError(f"its {copy} weights do not fit", where="checkpoint", hint=_HINT)
+        kept = _section(tensors, "memory.")
+        if {k: v.shape for k, v in kept.items()} != {k: v.shape for k, v in memory.items()}:
+            raise UserError("its memory does not fit", where="checkpoint", hint=_HINT)
+        for name, value in memory.items():
+            value.copy_(kept[name])
         for number, parameter in enumerate(_parameters(optimizer)):
             for key, value in _section(tensors, f"optimizer.{number}.").items():
                 # A moment lies in memory as its parameter does.

@@ -82,17 +82,26 @@ class Perturb:
         return replace(self, threat=threat, step_size=max(factor, 1e-6) * self.step_size)
 
     def __call__(
-        self, module: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+        self,
+        module: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        generator: torch.Generator,
+        *,
+        start: Tensor | None = None,
     ) -> Tensor:
         """Points ``(batch, ...)`` within ``eps`` of ``x`` and within ``bounds``.
 
-        ``y`` are labels, or targets ``(batch, classes)``.
+        ``y`` are labels, or targets ``(batch, classes)``. The walk begins at a random point, or
+        ``start`` away from ``x``.
         """
         if y.dim() > 1:
             soft = partial(cross_entropy, target=y, reduction="sum")
-            return self.ascend(module, x, soft, generator)
+            return self.ascend(module, x, soft, generator, start=start)
         task = Classification()
-        return self.ascend(module, x, lambda logits: task.loss(logits, y).sum(), generator)
+        return self.ascend(
+            module, x, lambda logits: task.loss(logits, y).sum(), generator, start=start
+        )
 
     def ascend(
         self,
@@ -100,6 +109,8 @@ class Perturb:
         x: Tensor,
         loss: Callable[[Tensor], Tensor],
         generator: torch.Generator,
+        *,
+        start: Tensor | None = None,
     ) -> Tensor:
         """Such points of high ``loss``, a sum over the batch, of float32 logits.
 
@@ -109,7 +120,7 @@ class Perturb:
         """
         lawful = self._lawful(x)
         with frozen(module):
-            point = self._project(x, self._start(x, generator))
+            point = self._project(x, self.anywhere(x, generator) if start is None else start)
             for _ in range(self.steps):
                 shown = lawful(point).detach().requires_grad_()
                 with autocast(self.precision):
@@ -126,7 +137,8 @@ class Perturb:
         laws = Lawful(self.threat.features, ball)
         return lambda point: laws(point, x)
 
-    def _start(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def anywhere(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """A random perturbation to start from, shaped as ``x``."""
         noise = torch.empty(x.shape).uniform_(-1.0, 1.0, generator=generator)
         if self.threat.norm == "l2":
             radius = torch.rand(len(x), generator=generator).view(len(x), *(1,) * (x.dim() - 1))

@@ -112,7 +112,7 @@ class Recipe(ABC):
         if threat.features is not None and not self.lawful:
             raise UserError(
                 f"{self.name} does not keep the constraints of a table",
-                hint="adversarial, trades, mart, fast and n-fgsm do",
+                hint="adversarial, atta, trades, mart, fast and n-fgsm do",
             )
         given = Given(module=module, train=train, validation=validation, threat=threat)
         objective = self.objective(given)

@@ -85,7 +85,8 @@ class Objective:
     that ``loss`` forwards once and gives the mean loss of. ``replays`` steps are taken on it.
     ``measure`` scores the weights on held-out data, and of the measured epochs the best is kept
     that reaches ``floor`` clean accuracy. ``facts`` are the plain values that, with the schedule,
-    make this run the same as another.
+    make this run the same as another; ``memory`` is what ``perturb`` changes in place and finds
+    again in the next epoch, in a resumed run too.
     """
 
     loss: Loss
@@ -99,6 +100,7 @@ class Objective:
     early_stop: EarlyStop | None = None
     collapse: Collapse | None = None
     awp: AWP | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -241,8 +243,9 @@ def train(
         HauberkError: if the loss is no longer finite.
     """
     team = run.team
-    if team.size > 1 and objective.awp is not None:
-        raise UserError("awp is trained by one process", hint="harden.processes = 1")
+    if team.size > 1 and (objective.awp is not None or objective.memory):
+        what = "a method that keeps its perturbations" if objective.memory else "awp"
+        raise UserError(f"{what} is trained by one process", hint="harden.processes = 1")
     objective = replace(objective, floor=team.total(objective.floor if team.leads else 0.0))
     given, module = module, arranged(module, images=len(data.shape) == 3)
     optimizer = torch.optim.AdamW(
@@ -263,7 +266,7 @@ def train(
         "objective": dict(objective.facts),
     }
     if (resume := team.told(run.resume)) is not None:
-        state.copies, facts = unpack(resume, module, optimizer, names)
+        state.copies, facts = unpack(resume, module, optimizer, names, objective.memory)
         _take_up(state, facts, identity)
     loop = _Loop(
         module=module,
@@ -293,7 +296,8 @@ def train(
             and (state.epoch % run.every == 0 or state.over)
         ):
             facts = {**identity, **state.facts()}
-            run.checkpoint(pack(module, optimizer, state.copies, facts))
+            kept = {**state.copies, "memory": objective.memory}
+            run.checkpoint(pack(module, optimizer, kept, facts))
         if run.progress is not None and team.leads:
             seconds = run.clock() - start
             left = 0 if state.over else schedule.epochs - state.epoch

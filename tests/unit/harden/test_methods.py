@@ -16,16 +16,19 @@ from hauberk.core.errors import UnknownNameError, UserError
 from hauberk.core.features import Features
 from hauberk.core.threat import ThreatModel
 from hauberk.harden.adversarial import Adversarial
+from hauberk.harden.atta import Atta
 from hauberk.harden.average import Average, StochasticWeights
 from hauberk.harden.awp import AWP
 from hauberk.harden.collapse import Collapse
 from hauberk.harden.composition import compose
 from hauberk.harden.cutmix import CutMix
 from hauberk.harden.distil import Distil
+from hauberk.harden.distributed import Team
 from hauberk.harden.early_stop import EarlyStop
 from hauberk.harden.fast import Fast, NoisyFast
 from hauberk.harden.layout import arranged
 from hauberk.harden.moment import Moment
+from hauberk.harden.recipe import Given
 from hauberk.harden.run import Run
 from hauberk.harden.selection import Score, accuracy
 from hauberk.harden.training import Objective, Schedule
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 THREAT = ThreatModel(eps=0.08)
 METHODS = [
     "adversarial",
+    "atta",
     "defensive",
     "fast",
     "free",
@@ -261,9 +265,39 @@ def test_the_arrangement_is_the_same_function() -> None:
     x = torch.randn(5, 3, 20, 20)
     kinds = [type(part).__name__ for part in other.get_submodule("layers").children()]
     assert kinds.index("MaxPool2d") < kinds.index("ReLU")
+    flat = kinds.index("Flatten")
+    assert kinds[flat - 1 : flat + 2] == ["Conv2d", "Flatten", "ReLU"]
     assert list(net.state_dict()) == list(other.state_dict())
     torch.testing.assert_close(net(x), other(x), rtol=1e-6, atol=1e-6)
     assert [type(p).__name__ for p in net.get_submodule("layers").children()][1] == "ReLU"
+
+
+def test_atta_goes_on_where_the_last_epoch_ended(train: Dataset, validation: Dataset) -> None:
+    given = Given(module=module(), train=train, validation=validation, threat=THREAT)
+    made = Atta(step_size=0.01, ramp=0.0).objective(given)
+    rows = torch.arange(20)
+    x, y = torch.from_numpy(train.x[:20]), torch.from_numpy(train.y[:20])
+
+    def again(seed: int) -> Tensor:
+        return made.perturb(
+            given.module, x, y, Moment(0.5, torch.Generator().manual_seed(seed), rows)
+        )
+
+    first, second = again(0), again(1)
+    assert (second - first).abs().max() <= 0.01 + 1e-4
+    assert (second - x).abs().max() <= THREAT.eps + 1e-6
+    fresh = Atta(step_size=0.01, ramp=0.0).objective(given)
+    now = Moment(0.5, torch.Generator().manual_seed(1), rows)
+    assert (fresh.perturb(given.module, x, y, now) - first).abs().max() > 0.05
+    assert set(made.memory) == {"perturbations", "known"}
+    assert made.memory["known"].sum() == 20
+
+
+def test_perturbations_are_kept_by_one_process(train: Dataset, validation: Dataset) -> None:
+    with pytest.raises(UserError, match="one process"):
+        Atta(epochs=1).fit(
+            module(), train, validation, THREAT, seed=0, run=Run(team=Team(rank=0, size=2))
+        )
 
 
 @pytest.mark.parametrize(
@@ -277,6 +311,8 @@ def test_the_arrangement_is_the_same_function() -> None:
         lambda: Distil(temperature=0.0),
         lambda: EarlyStop(patience=0),
         lambda: compose(["defensive"], {"temperature": -1.0}),
+        lambda: compose(["atta"], {"per_epoch": 0}),
+        lambda: compose(["atta"], {"step_size": 0.0}),
         lambda: compose(["fast"], {"step": 0.0}),
         lambda: compose(["free"], {"replays": 0}),
         lambda: compose(["mart"], {"beta": 0.0}),

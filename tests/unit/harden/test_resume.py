@@ -1,3 +1,4 @@
+import json
 import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from hauberk.core.data import Dataset
 from hauberk.core.errors import UserError
 from hauberk.core.threat import ThreatModel
 from hauberk.harden.adversarial import Adversarial
+from hauberk.harden.atta import Atta
 from hauberk.harden.clean import Clean
 from hauberk.harden.run import Run
 
@@ -48,10 +50,13 @@ METHODS: list[Callable[..., Any]] = [
     lambda **more: Adversarial(
         **{"epochs": 5, "steps": 2, "batch_size": 16, "precision": "bfloat16", **more}
     ),
+    lambda **more: Atta(**{"epochs": 5, "batch_size": 16, **more}),
 ]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=["clean", "adversarial", "given", "bfloat16"])
+@pytest.mark.parametrize(
+    "method", METHODS, ids=["clean", "adversarial", "given", "bfloat16", "atta"]
+)
 def test_an_interrupted_run_ends_in_the_same_bits(
     method: Callable[..., Any], train: Dataset, validation: Dataset
 ) -> None:
@@ -148,6 +153,20 @@ def test_damaged_checkpoints_are_refused(train: Dataset, validation: Dataset) ->
     for data in broken:
         with pytest.raises(UserError, match="checkpoint"):
             METHODS[0]().fit(small(), train, validation, seed=0, run=Run(resume=data))
+
+
+def test_a_checkpoint_without_its_perturbations_is_refused(
+    train: Dataset, validation: Dataset
+) -> None:
+    kept: list[bytes] = []
+    METHODS[-1]().fit(small(), train, validation, THREAT, seed=0, run=Run(checkpoint=kept.append))
+    length = int.from_bytes(kept[0][:8], "little")
+    facts = json.loads(kept[0][8 : 8 + length])["__metadata__"]
+    left = {k: v for k, v in load(kept[0]).items() if k != "memory.perturbations"}
+    with pytest.raises(UserError, match="memory does not fit"):
+        METHODS[-1]().fit(
+            small(), train, validation, THREAT, seed=0, run=Run(resume=save(left, metadata=facts))
+        )
 
 
 def test_a_finished_run_resumes_to_its_result(train: Dataset, validation: Dataset) -> None:
