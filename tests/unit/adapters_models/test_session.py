@@ -55,6 +55,13 @@ def test_an_empty_batch_gives_no_logits() -> None:
     assert Session(GOOD)(np.empty((0, 1, 2, 2), dtype=np.float32)).shape == (0, 3)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_a_fixed_batch_is_run_as_often_as_it_takes(size: int, rows: int) -> None:
+    x = np.random.default_rng(2).random((rows, 4), dtype=np.float32)
+    np.testing.assert_array_equal(Session(model([size, 4], [size, 4]))(x), x)
+
+
 def test_memory_order_does_not_matter() -> None:
     x = np.random.default_rng(1).random((2, 2, 1, 6), dtype=np.float32).T[:5]
     assert not x.flags.c_contiguous
@@ -83,7 +90,7 @@ def test_a_wrong_batch_is_the_callers_fault(x: np.ndarray) -> None:
     ("data", "reason"),
     [
         (model(["n", 4], ["n", 4], kind=TensorProto.DOUBLE), "double"),
-        (model([1, 4], [1, 4]), "batch is fixed"),
+        (model([5000, 4], [5000, 4]), "batch is fixed"),
         (model(["n", "d"], ["n", 4]), "input 'x'"),
         (model(["n"], ["n"]), "input 'x'"),
         (model(["n", 2, 2], ["n", 2, 2]), "output 'logits'"),

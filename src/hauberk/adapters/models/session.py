@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MAX_CLASSES = 1 << 20
-_HINT = "export it with one float32 input (batch, ...) of fixed shape and a dynamic batch"
+_MAX_CLASSES, _MAX_BATCH = 1 << 20, 1024
+_HINT = "export it with one float32 input (batch, ...) of fixed shape, best with a dynamic batch"
 
 
 class Session:
     """A classifier in ONNX: float32 inputs ``(batch, *shape)`` to logits ``(batch, classes)``.
 
-    Safe to call from several threads at once.
+    A graph whose batch is fixed is run as often as it takes, the last time on rows of zeros as
+    well. Safe to call from several threads at once.
 
     Raises:
         ModelFormatError: if the file is not ONNX, is damaged or larger than 1 GiB, keeps tensors
@@ -47,7 +48,7 @@ class Session:
             self._session = ort.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
-            self._input, self.input_shape = _read_input(self._session, where)
+            self._input, self.input_shape, self._fixed = _read_input(self._session, where)
             self._output, self.classes = _read_output(self._session, where)
             # What a model declares is not what it does: ask it once before it serves.
             self(np.zeros((2, *self.input_shape), dtype=np.float32))
@@ -73,9 +74,8 @@ class Session:
             )
         if len(x) == 0:
             return np.empty((0, self.classes), dtype=np.float32)
-        feed = {self._input: np.ascontiguousarray(x)}
         try:
-            logits: NDArray[np.float32] = self._session.run([self._output], feed)[0]
+            logits = self._run(x) if self._fixed is None else self._by_fixed(x, self._fixed)
         except Exception as error:
             raise HauberkError(f"inference failed: {_first_line(error)}", where="model") from None
         if logits.shape != (len(x), self.classes):
@@ -84,6 +84,18 @@ class Session:
                 where="model",
             )
         return logits
+
+    def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        feed = {self._input: np.ascontiguousarray(x)}
+        logits: NDArray[np.float32] = self._session.run([self._output], feed)[0]
+        return logits
+
+    def _by_fixed(self, x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        missing = -len(x) % size
+        if missing:
+            x = np.concatenate([x, np.zeros((missing, *self.input_shape), np.float32)])
+        found = [self._run(x[at : at + size]) for at in range(0, len(x), size)]
+        return np.concatenate(found)[: len(x) - missing]
 
 
 def read_model(source: Path | bytes) -> tuple[bytes, str]:
@@ -140,7 +152,10 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             graphs.extend((*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])))
 
 
-def _read_input(session: ort.InferenceSession, where: str) -> tuple[str, tuple[int, ...]]:
+def _read_input(
+    session: ort.InferenceSession, where: str
+) -> tuple[str, tuple[int, ...], int | None]:
+    """Name, shape of a row, and the batch if it is fixed."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ModelFormatError(f"{len(inputs)} inputs instead of one", where=where, hint=_HINT)
@@ -150,9 +165,10 @@ def _read_input(session: ort.InferenceSession, where: str) -> tuple[str, tuple[i
         raise ModelFormatError(
             f"input {inputs[0].name!r} is {inputs[0].type} {shape}", where=where, hint=_HINT
         )
-    if isinstance(shape[0], int):
-        raise ModelFormatError(f"the batch is fixed at {shape[0]}", where=where, hint=_HINT)
-    return inputs[0].name, fixed
+    batch = shape[0] if isinstance(shape[0], int) else None
+    if batch is not None and not 1 <= batch <= _MAX_BATCH:
+        raise ModelFormatError(f"the batch is fixed at {batch}", where=where, hint=_HINT)
+    return inputs[0].name, fixed, batch
 
 
 def _read_output(session: ort.InferenceSession, where: str) -> tuple[str, int]:
