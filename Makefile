@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PEERS  ?= .venv-peers
 
-.PHONY: demo test test-cluster test-kubeflow crd check lint nightly bench clean clients
+.PHONY: demo test test-cluster test-kubeflow crd check lint nightly bench clean clients conformance
 
 demo: $(VENV)/.core            ## the whole loop on real data: attack, alarm, containment, hardening, promotion
 	$(BIN)/hauberk demo
@@ -60,6 +60,15 @@ $(VENV)-clients/.done: requirements-clients.txt
 	$(VENV)-clients/bin/pip install --quiet --disable-pip-version-check -r requirements-clients.txt
 	touch $@
 
+conformance: $(VENV)-forms/.done ## reports, bills and signatures by the official tools, which live apart too
+	PYTHONPATH=src HAUBERK_MODEL_SIGNING=$(CURDIR)/$(VENV)-forms/bin/model_signing \
+	$(VENV)-forms/bin/python -m pytest tests/conformance/test_official_forms.py tests/conformance/test_model_signing.py
+
+$(VENV)-forms/.done: requirements-forms.txt
+	$(PYTHON) -m venv $(VENV)-forms
+	$(VENV)-forms/bin/pip install --quiet --disable-pip-version-check -r requirements-forms.txt
+	touch $@
+
 $(PEERS)/.done: pyproject.toml constraints.txt benchmarks/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -80,4 +89,4 @@ $(VENV)-mlflow/.done: requirements-mlflow.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(VENV)-clients $(VENV)-mlflow .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VENV)-clients $(VENV)-forms $(VENV)-mlflow .hauberk build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
