@@ -100,6 +100,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     spec: dict[str, Any]
 
 
+class Cell(msgspec.Struct, frozen=True):
+    """A value that replicas share; ``version`` counts its changes, and is 0 where there is none."""
+
+    version: int = 0
+    data: bytes = b""
+
+
 class Store(Protocol):
     """Blobs by content; ``place`` says where, without credentials."""
 
@@ -232,3 +239,41 @@ class Pager(Protocol):
 
     def page(self, incident: str, message: str, *, at: float) -> None:
         """Deliver once per incident and message."""
+
+
+class GuardState(Protocol):
+    """What the gateways of one service, and those who watch it, know together.
+
+    A bounded stream of records, told by several logs and read as one
+    :class:`RecordSource`, and named cells: the routing ordered for all, who is throttled, what a
+    watch has learned.
+
+    Raises:
+        EnvironmentFault: from any method, if the state cannot be had.
+    """
+
+    def tell(self, log: str, records: Sequence[Record]) -> int:
+        """Append what is new of a log, by its own ascending ``seq``; the last one now known of it.
+
+        The records are numbered anew, in the order in which they are told, and above what a state
+        that lost its memory gave out. Beyond the capacity the oldest are dropped.
+        """
+
+    def known(self, log: str) -> int | None:
+        """The last ``seq`` told of a log; None if nothing is known of it."""
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        """As :meth:`RecordSource.read`."""
+
+    def last_seq(self) -> int:
+        """The number of the newest record; 0 if there never was one."""
+
+    def cell(self, name: str) -> Cell:
+        """A cell as it is now."""
+
+    def put(self, name: str, data: bytes, *, over: int | None = None) -> int | None:
+        """Replace a cell; with ``over``, only where that is its version. The new version, or None.
+
+        Raises:
+            UserError: if the data is too large.
+        """

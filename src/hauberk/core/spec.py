@@ -138,6 +138,23 @@ class QuotaSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on_loss: Literal["refuse", "local"] = "refuse"
 
 
+class ShareSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What several gateways of one service know together: records, routing, throttled clients.
+
+    ``backend`` is a file of the state directory, or Redis; ``off`` shares nothing. ``service``
+    tells services of one Redis apart; empty is the model's name. After ``patience_seconds``
+    without an answer a gateway may have missed an order to contain: ``on_loss`` says whether it
+    goes to its twin by itself, or keeps what it has in force. The newest ``records`` are kept.
+    """
+
+    backend: Literal["off", "sqlite", "redis"] = "off"
+    redis: str = "redis://127.0.0.1:6379/0"
+    service: str = ""
+    on_loss: Literal["twin", "keep"] = "twin"
+    patience_seconds: Positive = 5.0
+    records: Count = 100_000
+
+
 class SealSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sealed log: what is kept of each request, encrypted and chained.
 
@@ -299,6 +316,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     serve: ServeSpec = ServeSpec()
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()
+    share: ShareSpec = ShareSpec()
     seal: SealSpec = SealSpec()
     trace: TraceSpec = TraceSpec()
     upstream: UpstreamSpec = UpstreamSpec()

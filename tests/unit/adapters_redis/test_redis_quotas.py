@@ -1,51 +1,20 @@
 from __future__ import annotations
 
 import math
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hauberk.access.quota import Charge, Seat
 from hauberk.core.errors import ConfigError, EnvironmentFault
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 pytest.importorskip("redis", reason="the redis extra is not installed")
 from hauberk.adapters.redis.quotas import RedisQuotas
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-needs_server = pytest.mark.skipif(SERVER is None, reason="no redis-server on this machine")
 
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    port = free_port()
-    command = [str(SERVER), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    process = subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
-    for _ in range(100):
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0", process
-    process.kill()
-    process.wait()
-
-
-@needs_server
 def test_it_counts_as_the_others_do(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     quotas = RedisQuotas(server[0])
     one = Charge("k", 1.0, 10.0, 3.0)
@@ -73,7 +42,6 @@ print(passed)
 """
 
 
-@needs_server
 def test_two_processes_share_a_quota(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     command = [sys.executable, "-c", SCRIPT, server[0]]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
@@ -81,7 +49,6 @@ def test_two_processes_share_a_quota(server: tuple[str, subprocess.Popen[bytes]]
     assert abs(sum(passed) - 500) <= 5, passed
 
 
-@needs_server
 def test_a_server_that_dies_is_a_fault_in_one_line(
     server: tuple[str, subprocess.Popen[bytes]],
 ) -> None:

@@ -9,7 +9,7 @@ from hauberk.adapters.kserve.replicas import FOLDER
 from hauberk.adapters.local.files import write_file
 from hauberk.core.errors import ConfigError
 from hauberk.core.ports import Routing
-from hauberk.faces.gateway.follow import Follower, replica_folder
+from hauberk.faces.gateway.follow import Follower, OrdersFile, replica_folder
 
 
 class Pool:
@@ -41,22 +41,22 @@ def order(path: Path, routing: Routing) -> None:
 def test_orders_are_followed_once_and_by_the_part_of_the_revision(tmp_path: Path) -> None:
     pool, log = Pool(), Log()
     orders = tmp_path / "routing.json"
-    canary = Follower(orders=orders, digest=B)
+    canary = Follower(OrdersFile(orders), digest=B)
     canary.step(pool, log)  # type: ignore[arg-type]
     assert pool.taken == [], "nothing is ordered yet"
     order(orders, Routing(primary=A, canary=B, canary_share=0.2))
     for _ in range(3):
         canary.step(pool, log)  # type: ignore[arg-type]
     assert [one.canary_share for one in pool.taken] == [1.0]
-    Follower(orders=orders, digest=A).step(pool, log)  # type: ignore[arg-type]
+    Follower(OrdersFile(orders), digest=A).step(pool, log)  # type: ignore[arg-type]
     assert pool.taken[-1].canary is None
-    Follower(orders=orders).step(pool, log)  # type: ignore[arg-type]
+    Follower(OrdersFile(orders)).step(pool, log)  # type: ignore[arg-type]
     assert pool.taken[-1].canary_share == 0.2, "alone it carries out the whole"
 
 
 def test_what_cannot_be_followed_is_told_once_and_tried_again(tmp_path: Path) -> None:
     pool, log, orders = Pool(), Log(), tmp_path / "routing.json"
-    follower = Follower(orders=orders)
+    follower = Follower(OrdersFile(orders))
     orders.write_bytes(b"{")
     follower.step(pool, log)  # type: ignore[arg-type]
     pool.refuses = True

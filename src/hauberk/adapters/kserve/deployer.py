@@ -11,6 +11,7 @@ from hauberk.adapters.kserve.component import OURS, Shape, displaced
 from hauberk.adapters.kserve.replicas import behind
 from hauberk.adapters.kubernetes.kinds import CONFIG_MAP, LABEL, POD, SERVICE, SHIELD
 from hauberk.adapters.local.files import read_file, write_file
+from hauberk.adapters.local.sharing import ORDER
 from hauberk.core.errors import ConfigError, DataError, EnvironmentFault
 from hauberk.core.ports import Routing
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hauberk.adapters.kubernetes.cluster import Cluster
     from hauberk.adapters.local.trust import Trust
+    from hauberk.core.ports import GuardState
 
 ORIGINAL = "hauberk.dev/original"
 """On a ``ModelShield``: the component that the gateway replaced, as JSON."""
@@ -34,7 +36,8 @@ class KServeDeployer:
     The order of the day is ``routing.json`` in the service's state directory, which every gateway
     follows: so containment needs neither the API server nor a new pod. Then the
     ``InferenceService`` is brought to say the same. ``elsewhere`` is the digest of an upstream,
-    which is trusted as its settings are, and is in service before anything was ordered.
+    which is trusted as its settings are, and is in service before anything was ordered. With
+    ``shared`` state the gateways follow the order that is there.
     """
 
     shape: Shape
@@ -42,6 +45,7 @@ class KServeDeployer:
     trust: Trust
     cluster: Cluster
     elsewhere: str = ""
+    shared: GuardState | None = None
 
     def route(self, routing: Routing) -> None:
         """Order, declare, and see that every gateway has taken it.
@@ -74,6 +78,7 @@ class KServeDeployer:
 
     def settle(self, routing: Routing) -> None:
         """Bring the cluster to a routing; what says so already is left alone."""
+        self._share(routing)
         self._admit(routing)
         service = labelled(self.cluster, self.shape.shield)
         self._displace(service, self.shape.cluster.inject)
@@ -91,6 +96,13 @@ class KServeDeployer:
     def _order(self, routing: Routing) -> None:
         if self.routing() != routing:
             write_file(self.home / "routing.json", msgspec.json.encode(routing))
+        self._share(routing)
+
+    def _share(self, routing: Routing) -> None:
+        """Order it in the shared state too, where it may have been forgotten."""
+        data = msgspec.json.encode(routing)
+        if self.shared is not None and self.shared.cell(ORDER).data != data:
+            self.shared.put(ORDER, data)
 
     def _displace(self, service: dict[str, Any], part: str) -> None:
         """Keep what the gateway replaces, then take it out; what was kept first stays kept."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hauberk.adapters.local.files import create_file, write_file
 from hauberk.adapters.local.inbox import Command, Inbox
+from hauberk.adapters.local.sharing import Reach
 from hauberk.core.errors import EnvironmentFault
 from hauberk.core.spec import write_spec
 from hauberk.guard.calibration import Calibration
@@ -61,14 +62,15 @@ def make_loop(
         )
 
     if ports is None:
+        reach = Reach(home, spec)
         ports = Ports(
-            deployer=home.deployer,
+            deployer=reach.deployer,
             trainer=home.trainer,
             ledger=home.ledger,
             journal=home.journal,
             trust=home.trust,
             pager=home.pager,
-            records=home.records,
+            records=reach.records,
         )
     return Loop(
         spec.model.name,

@@ -13,7 +13,9 @@ from hauberk.core.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LARGEST, _MOST = 4 * 2**20, 10_000
+    from hauberk.core.ports import GuardState
+
+_LARGEST, _MOST, _CELL = 4 * 2**20, 10_000, "throttles"
 SECONDS = 600.0
 """How long a client is held, from the newest finding on."""
 ROWS = 0.5
@@ -43,12 +45,8 @@ class Throttles:
         """
         make_folder(self.folder)
         with locked(self.folder / ".throttles.lock"):
-            held = {(one.tenant, one.principal): one for one in self.read() if one.until > at}
-            held[tenant, principal] = Held(
-                tenant=tenant, principal=principal, until=at + SECONDS, why=why[:500]
-            )
-            kept = sorted(held.values(), key=lambda one: one.until)[-_MOST:]
-            write_file(self.folder / "throttles.json", msgspec.json.encode(kept))
+            one = Held(tenant=tenant, principal=principal, until=at + SECONDS, why=why[:500])
+            write_file(self.folder / "throttles.json", _with(self.read(), one, at))
 
     def read(self) -> list[Held]:
         """Who is or was held.
@@ -58,6 +56,43 @@ class Throttles:
         """
         data = read_file(self.folder / "throttles.json", limit=_LARGEST)
         return parse(data) if data else []
+
+
+@dataclass(frozen=True)
+class SharedThrottles:
+    """The same in a cell of what gateways share, for all of them at once."""
+
+    state: GuardState
+
+    def hold(self, tenant: str, principal: str, why: str, *, at: float) -> None:
+        """As :meth:`Throttles.hold`.
+
+        Raises:
+            EnvironmentFault: if the shared state cannot be had.
+        """
+        one = Held(tenant=tenant, principal=principal, until=at + SECONDS, why=why[:500])
+        while True:
+            cell = self.state.cell(_CELL)
+            held = parse(cell.data) if cell.data else []
+            if self.state.put(_CELL, _with(held, one, at), over=cell.version) is not None:
+                return
+
+    def read(self) -> list[Held]:
+        """Who is or was held.
+
+        Raises:
+            DataError: if the cell is damaged.
+            EnvironmentFault: if the shared state cannot be had.
+        """
+        data = self.state.cell(_CELL).data
+        return parse(data) if data else []
+
+
+def _with(held: list[Held], new: Held, at: float) -> bytes:
+    every = {(one.tenant, one.principal): one for one in held if one.until > at}
+    every[new.tenant, new.principal] = new
+    kept = sorted(every.values(), key=lambda one: one.until)[-_MOST:]
+    return msgspec.json.encode(kept)
 
 
 def parse(data: bytes) -> list[Held]:

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from hauberk.access.quota import LEASE
-from hauberk.core.errors import ConfigError, EnvironmentFault
+from hauberk.adapters.redis.client import open_client
+from hauberk.core.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,27 +57,7 @@ class RedisQuotas:
     """
 
     def __init__(self, url: str, *, timeout: float = 0.25) -> None:
-        try:
-            import redis  # noqa: PLC0415 - of an extra
-            from redis.backoff import NoBackoff  # noqa: PLC0415
-            from redis.retry import Retry  # noqa: PLC0415
-        except ImportError:
-            raise ConfigError(
-                "the redis client is not installed",
-                where="quota.backend",
-                hint="pip install 'hauberk[redis]'",
-            ) from None
-        try:
-            self._client = redis.Redis.from_url(
-                url,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-            )
-        except ValueError:
-            raise ConfigError("not a Redis URL", where="quota.redis") from None
-        self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self._client, self._failures = open_client(url, where="quota.redis", timeout=timeout)
         self._take = self._client.register_script(_TAKE)
         self._enter = self._client.register_script(_ENTER)
 

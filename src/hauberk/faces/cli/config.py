@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _SECRET = {"serve.consent", "state.ledger"}
 """What may hold a credential."""
+_URLS = {"quota.redis", "share.redis"}
+_PASSWORD = re.compile("//[^/@]*@")
 
 
 @click.command()
@@ -39,6 +42,8 @@ def shown(key: str, value: Any) -> str:
     """A value as TOML has it; a secret is only said to be set."""
     if key in _SECRET:
         return "(set)" if value else '""'
+    if key in _URLS:
+        value = _PASSWORD.sub("//…@", value)
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False) if value is not None else "-"
 
 

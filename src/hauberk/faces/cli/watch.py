@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import click
 
@@ -38,9 +39,11 @@ _PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
 @options.state
 @options.output("table", "json")
 def command(ctx: click.Context, **given: Any) -> int:
-    """Follow the monitors of a running gateway; each finding is a line.
+    """Follow the monitors of the running gateways; each finding is a line.
 
-    It goes on where it ended, as another replica of it would. Exit code 1 where something failed.
+    It goes on where it ended, as another replica of it would. Where the gateways share their state,
+    any number of watches may run: one works, the others stand by. Exit code 1 where something
+    failed.
     """
     if ctx.invoked_subcommand is not None:
         return 0
@@ -129,12 +132,12 @@ def _follow(
         watch.metrics = Metrics()
         watch.metrics.serve(metrics_port)
     while not stop.is_set():
-        quiet = not watch.round()
+        quiet = not watch.attempt()
         if quiet and once:
             break
         if quiet:
             stop.wait(_PAUSE)
-    watch.save()
+    watch.end()
     if output.form == "json":
         output.data({"records": watch.station.records, "found": watch.station.found})
     return int(bool(watch.station.found))
@@ -146,21 +149,41 @@ class _Watch:
     def __init__(
         self, home: Home, spec: Spec, sinks: Sequence[Sink], output: Output, *, throttle: bool
     ) -> None:
+        from hauberk.adapters.local.shared_watch import SharedWatch
+        from hauberk.adapters.local.sharing import Reach
+
         self.home, self.spec, self.sinks, self.output = home, spec, sinks, output
         self.throttle = throttle
+        reach = Reach(home, spec)
+        self.records = reach.records
+        self.shared = SharedWatch(reach.state, uuid4().hex) if reach.state else None
         self.metrics: Metrics | None = None
         self.key, self.station = "", _no_station()
         self.saved = 0.0
         self.told: set[str] = set()
 
+    def attempt(self) -> bool:
+        """A round; where the shared state cannot be had, that is said once and tried again."""
+        from hauberk.core.errors import EnvironmentFault
+
+        try:
+            return self.round()
+        except EnvironmentFault as error:
+            if self.shared is None:
+                raise
+            self.say_once(str(error))
+            return False
+
     def round(self) -> bool:
         """Take what was answered since; whether there was anything."""
         self.adopt()
-        batch = self.home.records.read(self.station.seq, _BATCH)
+        if self.shared and not self.shared.holds(self.key, self.station, at=time.time()):
+            return False
+        batch = self.records.read(self.station.seq, _BATCH)
         for record in batch:
             for evidence in self.station.fold(record):
                 self.tell(evidence)
-        if batch and time.monotonic() - self.saved > _SAVE:
+        if (batch or self.shared) and time.monotonic() - self.saved > _SAVE:
             self.save()
         if self.metrics is not None:
             self.metrics.show(self.station)
@@ -179,7 +202,7 @@ class _Watch:
         seq = self.station.seq
         made = monitors(pair.calibration, gauge=pair.gauge, alpha=self.spec.detect.alpha)
         self.key, self.station = key, Station(monitors=made, seq=seq)
-        if resume(self.path, key, self.station):
+        if self.shared is None and resume(self.path, key, self.station):
             self.output.say(f"goes on after record {self.station.seq}")
 
     @property
@@ -188,11 +211,26 @@ class _Watch:
         return self.home.folder / "watch.state"
 
     def save(self) -> None:
-        """Keep the state for the next start."""
+        """Keep the state for the next start, and for who stands by."""
         from hauberk.adapters.local.watching import save
 
-        save(self.path, self.key, self.station)
         self.saved = time.monotonic()
+        if self.shared is None:
+            save(self.path, self.key, self.station)
+        elif not self.shared.save(self.key, self.station, at=time.time()):
+            self.output.say("another watch has taken over; standing by")
+
+    def end(self) -> None:
+        """Keep the state, and let another watch take over."""
+        from hauberk.core.errors import EnvironmentFault
+
+        try:
+            if self.shared:
+                self.shared.release(self.key, self.station)
+            else:
+                self.save()
+        except EnvironmentFault as error:
+            self.output.say(str(error))
 
     def tell(self, evidence: Evidence) -> None:
         """A line, an event, and where wanted a slower client."""
@@ -204,18 +242,26 @@ class _Watch:
             when = time.strftime("%H:%M:%S", time.gmtime(at))
             click.echo(f"{when} {evidence.rule} {evidence.message}")
         if self.throttle and evidence.spec.get("scope") == "client":
-            from hauberk.adapters.local.throttles import Throttles
+            from hauberk.adapters.local.throttles import SharedThrottles, Throttles
 
-            Throttles(self.home.folder).hold(
-                str(evidence.spec["tenant"]), str(evidence.spec["whose"]), evidence.message, at=at
+            hold = (
+                SharedThrottles(self.shared.state).hold
+                if self.shared
+                else Throttles(self.home.folder).hold
             )
+            whose = str(evidence.spec["tenant"]), str(evidence.spec["whose"])
+            hold(*whose, evidence.message, at=at)
         for sink in self.sinks:
             try:
                 sink.send([event(evidence, source=f"/hauberk/{self.spec.model.name}", at=at)])
             except HauberkError as error:
-                if str(error) not in self.told:
-                    self.told.add(str(error))
-                    self.output.say(str(error))
+                self.say_once(str(error))
+
+    def say_once(self, what: str) -> None:
+        """Say what stands in the way, the first time."""
+        if what not in self.told:
+            self.told.add(what)
+            self.output.say(what)
 
 
 def _no_station() -> Station:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from hauberk.adapters.local.files import create_file, read_file
 from hauberk.adapters.local.log_home import existing_log, sealed_log
+from hauberk.adapters.local.sharing import FINGERPRINT
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
 from hauberk.core.errors import DataError
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hauberk.adapters.local.home import Home
+    from hauberk.core.ports import GuardState
     from hauberk.core.record import Record
     from hauberk.core.spec import Spec
+    from hauberk.faces.gateway.hand_over import HandOver
     from hauberk.faces.gateway.identity import Clients
     from hauberk.faces.gateway.served import Runner
     from hauberk.faces.gateway.tap import RecordSink
@@ -73,6 +76,7 @@ class Gateway:
     limits: Limits
     reception: Reception
     sealing: Sealing | None = None
+    hand_over: HandOver | None = None
     upstream: str = ""
     # What is looked at every few seconds; each tells what happened, a line each.
     watchers: list[Callable[[], list[str]]] = field(default_factory=list)
@@ -129,21 +133,36 @@ def model_bounds(home: Home, digest: str) -> Bounds:
         raise DataError(f"no bounds in its header: {error}", where=short(weights)) from None
 
 
-def _fingerprint_key(state: Path) -> bytes:
-    """The key of the state directory, made once; replicas that share the directory share it.
+def _fingerprint_key(service: Path, shared: GuardState | None) -> bytes:
+    """The key of the service, made once: replicas that share something share it.
 
     Raises:
         EnvironmentFault: if it cannot be kept.
     """
-    path = state / "fingerprint.key"
+    if shared is not None:
+        shared.put(FINGERPRINT, secrets.token_bytes(32), over=0)
+        return shared.cell(FINGERPRINT).data
+    path = service / "fingerprint.key"
     create_file(path, secrets.token_bytes(32))
     return read_file(path, limit=64) or b""
 
 
 def compose(
-    spec: Spec, *, state: Path, world: World, clients: Clients, records: RecordSink
+    spec: Spec,
+    *,
+    state: Path,
+    world: World,
+    clients: Clients,
+    records: RecordSink,
+    service: Path | None = None,
+    shared: GuardState | None = None,
 ) -> Gateway:
-    """Put a gateway together; it serves nothing before :meth:`Pool.restore`."""
+    """Put a gateway together; it serves nothing before :meth:`Pool.restore`.
+
+    ``state`` is its own folder; ``service`` the directory of its service, by default the same, and
+    ``shared`` what it knows together with other gateways of that service.
+    """
+    service = service or state
     upstream = ""
     world = replace(world, start=starter(spec, world))
     if spec.upstream.url:
@@ -154,12 +173,12 @@ def compose(
         records,
         capacity=spec.serve.tap_queue,
         keeper=Quarantine(state / "quarantine"),
-        mark=Fingerprint(_fingerprint_key(state)),
+        mark=Fingerprint(_fingerprint_key(service, shared)),
         dropped=meters.dropped.inc,
         failed=lambda why: report(part="tap", why=why),
     )
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
-    reception = receive(spec, state=state, keys=clients)
+    reception = receive(spec, state=state, keys=clients, service=service, shared=shared)
     # Counts or models kept elsewhere may make a request wait: then never on the event loop.
     # Requests that are to be run together must not hold it up one by one either.
     waits = spec.quota.backend != "memory" or spec.upstream.url or spec.serve.batch_rows > 1
@@ -235,4 +254,6 @@ def compose(
         traces(spec.trace, spec.model.name),
         OwnLog(partial(existing_log, state)) if sealing is not None else None,
     )
-    return Gateway(app, tap, workers, pool, log, limits, reception, sealing, upstream)
+    return Gateway(
+        app, tap, workers, pool, log, limits, reception, sealing=sealing, upstream=upstream
+    )

@@ -13,13 +13,14 @@ from hauberk.access.quota import Fallback, MemoryQuotas, QuotaRules, Quotas
 from hauberk.access.tokens import KeySet, TokenRules, Tokens
 from hauberk.adapters.local.files import read_file
 from hauberk.adapters.local.quotas import SqliteQuotas
-from hauberk.adapters.local.throttles import parse
+from hauberk.adapters.local.throttles import SharedThrottles, parse
 from hauberk.core.errors import ConfigError, HauberkError
 from hauberk.faces.gateway.entrance import Entrance
 from hauberk.faces.gateway.identity import Proofs
 
 if TYPE_CHECKING:
     from hauberk.access.keys import ApiKeys
+    from hauberk.core.ports import GuardState
     from hauberk.core.spec import AccessSpec, QuotaSpec, Spec
 
 _MAX_POLICY = 1 << 20
@@ -34,6 +35,7 @@ class Reception:
     policy_file: Path | None
     revoked_file: Path
     throttles_file: Path | None = None
+    shared: SharedThrottles | None = None
     _seen: dict[Path, bytes | None] = field(default_factory=dict)
 
     def reload(self) -> list[str]:
@@ -59,8 +61,21 @@ class Reception:
                 told.append(f"{path.name} read")
             except HauberkError as error:
                 told.append(f"{path.name} not taken: {error}")
+        if self.shared is not None:
+            told += self._shared(self.shared)
         self.entrance.freshen()
         return told
+
+    def _shared(self, throttles: SharedThrottles) -> list[str]:
+        """Take the clients that are held at all gateways; without an answer, those known stay."""
+        try:
+            held = {(one.tenant, one.principal): one.until for one in throttles.read()}
+        except HauberkError as error:
+            return [f"throttles not taken: {error}"]
+        if held == self.entrance.held:
+            return []
+        self.entrance.hold(held)
+        return ["throttles read"]
 
     def _policy(self, data: bytes | None, path: Path) -> None:
         self.entrance.policy = _cedar(data, path)
@@ -75,8 +90,15 @@ class Reception:
         self.entrance.proofs.revoked = frozenset(_DIGEST.findall(text))
 
 
-def receive(spec: Spec, *, state: Path, keys: ApiKeys) -> Reception:
-    """The reception of a spec.
+def receive(
+    spec: Spec,
+    *,
+    state: Path,
+    keys: ApiKeys,
+    service: Path | None = None,
+    shared: GuardState | None = None,
+) -> Reception:
+    """The reception of a spec; ``service`` and ``shared`` as for a gateway as a whole.
 
     Raises:
         ConfigError: if a part of it contradicts itself, or cannot be read.
@@ -100,7 +122,12 @@ def receive(spec: Spec, *, state: Path, keys: ApiKeys) -> Reception:
     )
     if access.issuer:
         _issuer(access, entrance)
-    reception = Reception(entrance, policy_file, state / "revoked-keys", state / "throttles.json")
+    service = service or state
+    reception = Reception(entrance, policy_file, service / "revoked-keys")
+    if shared is not None:
+        reception.shared = SharedThrottles(shared)
+    else:
+        reception.throttles_file = service / "throttles.json"
     reception.reload()
     return reception
 

@@ -10,15 +10,19 @@ import ssl
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
+from hauberk.adapters.local.sharing import shared_state
 from hauberk.faces.gateway.certificate import Certificate
 from hauberk.faces.gateway.compose import compose, local_world
-from hauberk.faces.gateway.follow import Follower, replica_folder
+from hauberk.faces.gateway.follow import Follower, OrdersFile, SharedOrders, replica_folder
+from hauberk.faces.gateway.hand_over import HandOver
 from hauberk.faces.gateway.identity import Clients
 from hauberk.faces.gateway.listen import alone, announce, listen, reachable, retract
 from hauberk.faces.gateway.logs import Relay
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from hauberk.core.ports import GuardState
     from hauberk.core.spec import AccessSpec, Spec
     from hauberk.faces.gateway.compose import Gateway
 
@@ -51,6 +56,7 @@ def serve(
     With a ``replica``'s name it is one of several gateways of the service: it follows the routing
     ordered for all of them, and what it writes goes to a folder of its own. ``digest`` is the
     model that its revision was made for, where the cluster splits the traffic between revisions.
+    By ``spec.share`` the order, the records and who is throttled are shared beyond that folder.
 
     Beside ``spec.serve.clients`` the directory's own operator is known, by ``operator.token``.
     What the last routing names is verified anew; if it may not be served, or there is none, the
@@ -68,14 +74,37 @@ def serve(
     clients = Clients((*spec.serve.clients, home.operator))
     own = replica_folder(state, replica) if replica else state
     records = RecordLog(own / "records") if replica else home.records
-    follower = Follower(orders=state / "routing.json", digest=digest) if replica else None
+    shared = shared_state(spec, state)
+    follower = _follower(spec, state, digest, shared) if replica or shared else None
     with alone(own), listen(spec.serve.host, spec.serve.port) as sock:
         gateway = compose(
-            spec, state=own, world=local_world(home), clients=clients, records=records
+            spec,
+            state=own,
+            world=local_world(home),
+            clients=clients,
+            records=records,
+            service=state,
+            shared=shared,
         )
+        if shared is not None:
+            report = partial(gateway.log.write, "failed", part="hand over")
+            gateway = replace(
+                gateway,
+                hand_over=HandOver(
+                    RecordLog(own / "records"), shared, failed=lambda why: report(why=why)
+                ),
+            )
         if read is not None:
             gateway.watchers.append(Reload(gateway, spec, read, (home.operator,)))
         run(gateway, spec, sock=sock, state=own, follower=follower)
+
+
+def _follower(spec: Spec, state: Path, digest: str, shared: GuardState | None) -> Follower:
+    orders = state / "routing.json"
+    if shared is None:
+        return Follower(OrdersFile(orders), digest)
+    patience = spec.share.patience_seconds if spec.share.on_loss == "twin" else None
+    return Follower(SharedOrders(shared, orders), digest, patience)
 
 
 def run(
@@ -99,6 +128,8 @@ def run(
     if gateway.sealing is not None:
         gateway.sealing.start()
     gateway.tap.start()
+    if gateway.hand_over is not None:
+        gateway.hand_over.start()
     before = _quick()
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -113,6 +144,8 @@ def run(
         if gateway.app.payloads is not None:
             gateway.app.payloads.close(spec.serve.drain_seconds)
         gateway.tap.close(spec.serve.drain_seconds)
+        if gateway.hand_over is not None:
+            gateway.hand_over.close(spec.serve.drain_seconds)
         if gateway.sealing is not None:
             gateway.sealing.close(spec.serve.drain_seconds)
         gateway.log.write("stopped", last_seq=gateway.tap.last_seq)

@@ -20,6 +20,7 @@ from hauberk.adapters.local.controller import make_loop
 from hauberk.adapters.local.files import write_file
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.inbox import Inbox
+from hauberk.adapters.local.sharing import shared_state
 from hauberk.adapters.upstream.description import described
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError, EnvironmentFault, HauberkError
@@ -152,7 +153,7 @@ class Shield:
             journal=home.journal,
             trust=home.trust,
             pager=pager,
-            records=GatheredRecords(home.folder, home.records),
+            records=deployer.shared or GatheredRecords(home.folder, home.records),
         )
         loop = make_loop(home, spec, ports=ports, on_turn=self._took)
         loop.start()
@@ -164,12 +165,17 @@ class Shield:
     def _parts(self, tree: dict[str, Any]) -> tuple[Spec, KServeDeployer, EventPager]:
         spec = self._spec(tree)
         home = self.home
+        if spec.share.backend == "sqlite":
+            raise ConfigError(
+                "a file cannot be shared by pods", where="share.backend", hint="redis"
+            )
         deployer = KServeDeployer(
             shape=Shape(shield=self.name, cluster=spec.cluster),
             home=home.folder,
             trust=home.trust,
             cluster=self._cluster,
             elsewhere=digest_bytes(described(spec)[1]) if spec.upstream.url else "",
+            shared=shared_state(spec, home.folder),
         )
         about = {
             "apiVersion": SHIELD.api_version,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hauberk.adapters.local.files import make_folder, write_file
+from hauberk.adapters.local.sharing import Reach
 from hauberk.core.digest import digest_json, short
 from hauberk.core.errors import DataError, Denied, UserError
 from hauberk.core.ports import Job, Routing
@@ -95,8 +96,9 @@ def deploy(order: Order, before: Facts) -> Facts:
         canary_share=order.spec.loop.canary_share,
         incident=order.incident,
     )
-    if (home.folder / "gateway.json").exists():
-        home.deployer.route(routing)
+    reach = Reach(home, order.spec)
+    if reach.state is not None or (home.folder / "gateway.json").exists():
+        reach.deployer.route(routing)
     else:
         write_file(home.folder / "routing.json", msgspec.json.encode(routing))
     body = msgspec.to_builtins(routing)
