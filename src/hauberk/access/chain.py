@@ -73,10 +73,7 @@ def about(n: int, key: str) -> bytes:
 
 def link(before: bytes, n: int, key: str, box: bytes) -> bytes:
     """The link of an entry after another."""
-    state = hashlib.sha256(before)
-    state.update(f"{n}|{len(key)}|{key}|".encode())
-    state.update(box)
-    return state.digest()
+    return hashlib.sha256(b"%b%d|%d|%b|%b" % (before, n, len(key), key.encode(), box)).digest()
 
 
 def link_mark(before: bytes, envelope: Envelope) -> bytes:

@@ -23,9 +23,9 @@ class Sealer:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def seal(self, data: bytes, *, about: bytes) -> bytes:
-        """A box: nonce, ciphertext and tag."""
-        nonce = os.urandom(NONCE_BYTES)
+    def seal(self, data: bytes, *, about: bytes, nonce: bytes = b"") -> bytes:
+        """A box: nonce, ciphertext and tag; a ``nonce`` is one of :func:`new_nonces`."""
+        nonce = nonce or os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, about)
 
     def open(self, box: bytes, *, about: bytes) -> bytes:
@@ -40,6 +40,12 @@ class Sealer:
             return self._cipher.decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], about)
         except InvalidTag:
             raise Untrusted("a sealed box does not open: altered, or another key's") from None
+
+
+def new_nonces(count: int) -> list[bytes]:
+    """Random nonces, drawn in one call of the system; each may be used once."""
+    drawn = os.urandom(count * NONCE_BYTES)
+    return [drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)]
 
 
 def new_key() -> bytes:

@@ -23,7 +23,7 @@ from hauberk.access.chain import (
     parse,
     statement,
 )
-from hauberk.access.envelope import MOST_BOXES
+from hauberk.access.envelope import MOST_BOXES, new_nonces
 from hauberk.adapters.local.files import PRIVATE, append_lines, faults, make_folder, read_file
 from hauberk.core.errors import EnvironmentFault, Untrusted
 
@@ -103,13 +103,14 @@ class SealedLog:
             return writer.count
         count, top, lines = writer.count, writer.top, []
         keys: dict[str, DataKey] = {}  # looked up once a group
-        for tenant, data in entries:
+        # One call for all: each lets other threads run, and then waits for its turn again.
+        for (tenant, data), nonce in zip(entries, new_nonces(len(entries)), strict=True):
             count += 1
             key = keys.get(tenant)
             if key is None or key.boxes >= MOST_BOXES:
                 key = keys[tenant] = self._keys.current(tenant)
             key.boxes += 1
-            box = key.sealer.seal(data, about=about(count, key.id))
+            box = key.sealer.seal(data, about=about(count, key.id), nonce=nonce)
             top = link(top, count, key.id, box)
             lines.append(_ENCODER.encode(Entry(n=count, key=key.id, box=box, link=top.hex())))
         signed = self._signer.sign(statement(count, top, at))

@@ -56,7 +56,19 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """As JSON, payloads in base64."""
-        facts = {name: getattr(self, name) for name in _FIELDS}
+        facts: dict[str, Any] = {
+            "at": self.at,
+            "principal": self.principal,
+            "action": self.action,
+            "model": self.model,
+            "policy": self.policy,
+            "code": self.code,
+            "id": self.id,
+            "outcome": self.outcome,
+            "route": self.route,
+            "digest": self.digest,
+            "latency_ms": self.latency_ms,
+        }
         if self.payload is not None:
             facts["request"], facts["answer"] = (b64encode(part).decode() for part in self.payload)
         return _ENCODER.encode(facts)
@@ -65,9 +77,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """Bytes of the payload."""
         return 0 if self.payload is None else sum(map(len, self.payload))
-
-
-_FIELDS = tuple(name for name in Fact.__struct_fields__ if name not in {"tenant", "payload"})
 
 
 class Sealing:
@@ -129,8 +138,11 @@ class Sealing:
         self._drain()
 
     def _drain(self) -> None:
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+        # What comes meanwhile waits for the next turn: a few cost as much as many.
+        waiting = len(self._queue)
+        while waiting > 0:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, waiting))]
+            waiting -= len(batch)
             self._bytes -= sum(fact.size for fact in batch)
             try:
                 entries = [(fact.tenant, fact.encode()) for fact in batch]

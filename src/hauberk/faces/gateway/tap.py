@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hauberk.guard.fingerprint import Fingerprint
 
 _BATCH = 2048
-_GATHER = 0.01  # seconds between a record's arrival and its writing: one write for many records
+_GATHER = 0.02  # seconds between a record's arrival and its writing: one write for many records
 _PENDING_INPUTS = 256
 _HELD_BYTES = 64 * 2**20
 _AT_ONCE, _AT_ONCE_BYTES = 64, 2**21  # beyond what a cache holds, many at once are slower
@@ -139,12 +139,19 @@ class Tap:
             self._wake.clear()
             if not self._stopping:
                 time.sleep(_GATHER)
-            while batch := self._take():
+            # What comes meanwhile waits for the next turn: a few at a time would cost as much
+            # as many, and never end.
+            waiting = len(self._queue)
+            while waiting > 0 and (batch := self._take(waiting)):
                 self._write(batch)
+                waiting -= len(batch)
+            if self._queue:
+                self._wake.set()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self, most: int) -> list[_Waiting]:
         with self._lock:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            size = min(_BATCH, most, len(self._queue))
+            batch = [self._queue.popleft() for _ in range(size)]
             self._inputs -= sum(one.kept is not None for one in batch)
             self._held -= sum(one.row.nbytes for one in batch if one.row is not None)
         return batch
