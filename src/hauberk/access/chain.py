@@ -9,6 +9,7 @@ elsewhere (:class:`Head`).
 from __future__ import annotations
 
 import hashlib
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,9 +82,22 @@ def link_mark(before: bytes, envelope: Envelope) -> bytes:
     return hashlib.sha256(before + b"checkpoint" + msgspec.json.encode(envelope)).digest()
 
 
-def statement(count: int, top: bytes, at: float) -> dict[str, Any]:
-    """What a checkpoint says."""
-    return {"_type": KIND, "count": count, "link": top.hex(), "at": at}
+def statement(count: int, top: bytes, at: float, *, key: str) -> dict[str, Any]:
+    """What a checkpoint says; ``key`` is the id of the one that signs it."""
+    return {"_type": KIND, "count": count, "link": top.hex(), "at": at, "key": key}
+
+
+def is_spelled(envelope: Envelope, key: str) -> bool:
+    """Whether an envelope is written as :func:`statement`'s signer writes it, byte for byte.
+
+    A signature covers neither the key id beside it nor the unused bits of base64's last letter.
+    No link follows the last checkpoint, so a change there would not be seen by the chain either.
+    """
+    if [set(one) for one in envelope.signatures] != [{"keyid", "sig"}]:
+        return False
+    (one,) = envelope.signatures
+    texts = (envelope.payload, one["sig"])
+    return one["keyid"] == key and all(b64encode(b64decode(t)).decode() == t for t in texts)
 
 
 def parse(line: bytes) -> Entry | Checkpoint | None:
@@ -158,7 +172,13 @@ class Audit:
             return
         top = _hex(str(said.get("link", "")))
         self._tops = (link_mark(top, mark.checkpoint),)
-        if said.get("_type") != KIND or (said.get("count"), mark.count) != (self.count, self.count):
+        # Older statements name no key.
+        if not is_spelled(mark.checkpoint, str(said.get("key", _keyid(mark.checkpoint)))):
+            self._note("forged", mark.count)
+        elif said.get("_type") != KIND or (said.get("count"), mark.count) != (
+            self.count,
+            self.count,
+        ):
             if not any(flaw.fault in {"missing", "order", "unreadable"} for flaw in self.flaws):
                 self._note("forged", mark.count)
         elif tops and top not in tops:
@@ -172,6 +192,10 @@ class Audit:
 
     def _note(self, fault: Fault, entry: int) -> None:
         self.flaws.append(Flaw(fault, self._last, entry))
+
+
+def _keyid(envelope: Envelope) -> str:
+    return envelope.signatures[0].get("keyid", "")
 
 
 def _hex(text: str) -> bytes:

@@ -135,6 +135,20 @@ def test_one_change_is_one_flaw(state: Path) -> None:
         file_of(state).write_bytes(before)
 
 
+def test_no_letter_of_the_last_checkpoint_may_change(state: Path) -> None:
+    path = file_of(state)
+    good = path.read_bytes()
+    start = good.rindex(b'\n{"count"') + 1
+    missed = []
+    for place in range(start, len(good) - 1):
+        data = bytearray(good)
+        data[place] ^= 1 << place % 5
+        path.write_bytes(data)
+        if not flaws(state):
+            missed.append(place - start)
+    assert missed == []
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_no_flipped_bit_is_missed(state: Path, place: int, bit: int) -> None:

@@ -113,7 +113,7 @@ class SealedLog:
             box = key.sealer.seal(data, about=about(count, key.id), nonce=nonce)
             top = link(top, count, key.id, box)
             lines.append(_ENCODER.encode(Entry(n=count, key=key.id, box=box, link=top.hex())))
-        signed = self._signer.sign(statement(count, top, at))
+        signed = self._signer.sign(statement(count, top, at, key=self._signer.key_id))
         head = Head(count=count, link=top.hex())
         lines.append(_ENCODER.encode(Checkpoint(count=count, checkpoint=signed)))
         with faults(self.folder):
