@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from hauberk.attack.ball import require_norm
 from hauberk.attack.narrow import Memory, per_sample
-from hauberk.attack.nearest import Nearest
-from hauberk.attack.weights import Weights
-from hauberk.core.errors import UserError
-from hauberk.core.model import Access
+from hauberk.attack.weights import Weighed
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    from hauberk.core.data import Batch
-    from hauberk.core.model import Model
+    from hauberk.attack.nearest import Nearest
+    from hauberk.attack.weights import Weights
     from hauberk.core.task import Task
-    from hauberk.core.threat import ThreatModel
+    from hauberk.core.threat import Norm
 
 _INSIDE = 0.999999
 _DECAY, _DECAY2, _TINY = 0.9, 0.999, 1e-8
@@ -29,7 +24,7 @@ _SHRINK = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagner:
+class CarliniWagner(Weighed):
     """Adam on distance plus weight times margin, the weight by bisection; ``l2`` and ``linf``.
 
     ``searches`` weights are tried for ``steps`` steps of ``rate`` each; the first is ``weight``.
@@ -42,44 +37,10 @@ class CarliniWagner:
         UserError: if a number is out of range.
     """
 
-    needs: ClassVar[Access] = Access.GRADIENTS
+    name: ClassVar[str] = "carlini-wagner"
+    norms: ClassVar[tuple[Norm, ...]] = ("l2", "linf")
 
-    searches: int = 5
-    steps: int = 100
     rate: float = 0.02
-    weight: float = 1.0
-    confidence: float = 0.0
-    nearest: bool = False
-    fast: bool = False
-
-    def __post_init__(self) -> None:
-        if self.searches < 1 or self.steps < 1:
-            raise UserError("carlini-wagner needs at least one search and one step")
-        if not (self.rate > 0 and self.weight > 0 and 0 <= self.confidence < float("inf")):
-            raise UserError("carlini-wagner's rate and weight must be above 0, confidence finite")
-
-    def __call__(
-        self,
-        model: Model,
-        batch: Batch,
-        threat: ThreatModel,
-        /,
-        *,
-        task: Task,
-        rng: np.random.Generator,
-    ) -> Tensor:
-        """See :class:`hauberk.attack.attack.Attack`."""
-        require_norm(threat.norm, "l2", "linf")
-        with Nearest.by(self, model, batch, threat, task=task, rng=rng) as search:
-            if not search.done():
-                search.ask(search.x)
-            held = Weights.like(search.x, self.weight)
-            for _ in range(self.searches):
-                if search.done():
-                    break
-                self._descend(search, task, held)
-                held.bisect()
-            return search.result()
 
     def _descend(self, search: Nearest, task: Task, held: Weights) -> None:
         """One run of Adam in the space where the bounds are at infinity."""
@@ -90,7 +51,6 @@ class CarliniWagner:
             mean=torch.zeros_like(search.x),
             square=torch.zeros_like(search.x),
         )
-        held.hit = torch.zeros_like(held.hit)
         for step in range(1, self.steps + 1):
             if search.done():
                 return

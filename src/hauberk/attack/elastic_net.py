@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from hauberk.attack.ball import require_norm
 from hauberk.attack.narrow import per_sample
-from hauberk.attack.nearest import Nearest
-from hauberk.attack.weights import Weights
+from hauberk.attack.weights import Weighed
 from hauberk.core.errors import UserError
-from hauberk.core.model import Access
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    from hauberk.core.data import Batch
-    from hauberk.core.model import Model
+    from hauberk.attack.nearest import Nearest
+    from hauberk.attack.weights import Weights
     from hauberk.core.task import Task
-    from hauberk.core.threat import ThreatModel
+    from hauberk.core.threat import Norm
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElasticNet:
+class ElasticNet(Weighed):
     """Squared ``l2`` plus ``sparsity`` times ``l1`` plus weight times margin; ``l1`` and ``l2``.
 
     ``searches`` weights by bisection, the first being ``weight``, each for ``steps`` steps of a
@@ -39,52 +35,19 @@ class ElasticNet:
         UserError: if a number is out of range.
     """
 
-    needs: ClassVar[Access] = Access.GRADIENTS
+    name: ClassVar[str] = "elastic-net"
+    norms: ClassVar[tuple[Norm, ...]] = ("l1", "l2")
 
-    searches: int = 5
-    steps: int = 100
-    rate: float = 0.01
-    weight: float = 1.0
     sparsity: float = 0.01
-    confidence: float = 0.0
-    nearest: bool = False
-    fast: bool = False
 
     def __post_init__(self) -> None:
-        if self.searches < 1 or self.steps < 1:
-            raise UserError("elastic-net needs at least one search and one step")
-        if not (self.rate > 0 and self.weight > 0 and 0 <= self.confidence < float("inf")):
-            raise UserError("elastic-net's rate and weight must be above 0, confidence finite")
+        super().__post_init__()
         if not 0 <= self.sparsity < float("inf"):
             raise UserError(f"elastic-net's sparsity must be 0 or more, not {self.sparsity}")
-
-    def __call__(
-        self,
-        model: Model,
-        batch: Batch,
-        threat: ThreatModel,
-        /,
-        *,
-        task: Task,
-        rng: np.random.Generator,
-    ) -> Tensor:
-        """See :class:`hauberk.attack.attack.Attack`."""
-        require_norm(threat.norm, "l1", "l2")
-        with Nearest.by(self, model, batch, threat, task=task, rng=rng) as search:
-            if not search.done():
-                search.ask(search.x)
-            held = Weights.like(search.x, self.weight)
-            for _ in range(self.searches):
-                if search.done():
-                    break
-                self._descend(search, task, held)
-                held.bisect()
-            return search.result()
 
     def _descend(self, search: Nearest, task: Task, held: Weights) -> None:
         """One run of iterative shrinkage with momentum."""
         points = ahead = search.x
-        held.hit = torch.zeros_like(held.hit)
         for step in range(self.steps):
             if search.done():
                 return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hauberk.core.data import Batch
     from hauberk.core.model import Model
     from hauberk.core.task import Task
-    from hauberk.core.threat import ThreatModel
+    from hauberk.core.threat import Norm, ThreatModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class PGD:
     """
 
     needs: ClassVar[Access] = Access.GRADIENTS
+    name: ClassVar[str] = "pgd"
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
     steps: int = 40
     restarts: int = 1
@@ -42,9 +44,11 @@ class PGD:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1:
-            raise UserError(f"pgd needs a step and a start, not {self.steps} and {self.restarts}")
+            raise UserError(
+                f"{self.name} needs a step and a start, not {self.steps} and {self.restarts}"
+            )
         if self.step_size is not None and not 0 < self.step_size < float("inf"):
-            raise UserError(f"pgd's step size must be above 0, not {self.step_size}")
+            raise UserError(f"{self.name}'s step size must be above 0, not {self.step_size}")
         if self.restarts > 1 and not self.random_start:
             raise UserError("restarts without a random start all end at the same point")
 
@@ -59,7 +63,7 @@ class PGD:
         rng: np.random.Generator,
     ) -> Tensor:
         """See :class:`hauberk.attack.attack.Attack`."""
-        require_norm(threat.norm, "linf", "l2")
+        require_norm(threat.norm, *self.norms)
         size = self.step_size if self.step_size is not None else 2.5 * threat.eps / self.steps
         with Search(
             model, batch, threat, task=task, rng=rng, needs=self.needs, fast=self.fast
@@ -74,8 +78,12 @@ class PGD:
                     slope = search.climb(points, task.loss)
                     if search.done():
                         break
-                    step = size * steepest(slope.gradient, threat.norm)
+                    step = size * self._way(slope.gradient, threat.norm)
                     points = search.project(points[slope.keep] + step)
                 else:
                     search.ask(points)
             return search.result()
+
+    def _way(self, gradient: Tensor, norm: Norm) -> Tensor:
+        """The way of a step of length 1."""
+        return steepest(gradient, norm)

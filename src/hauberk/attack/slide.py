@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hauberk.attack.ball import require_norm
 from hauberk.attack.narrow import per_sample
-from hauberk.attack.search import Search
+from hauberk.attack.pgd import PGD
 from hauberk.core.errors import UserError
-from hauberk.core.model import Access
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    from hauberk.core.data import Batch
-    from hauberk.core.model import Model
-    from hauberk.core.task import Task
-    from hauberk.core.threat import ThreatModel
+    from hauberk.core.threat import Norm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slide:
+class Slide(PGD):
     """``steps`` steps of ``step_size`` in ``l1``, begun anew ``restarts`` times.
 
     ``share`` of the values, the steepest, move by the same amount each; a whole gradient would
@@ -34,57 +28,19 @@ class Slide:
         UserError: if a number is out of range, or restarts would all be the same.
     """
 
-    needs: ClassVar[Access] = Access.GRADIENTS
+    name: ClassVar[str] = "slide"
+    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
 
-    steps: int = 40
-    restarts: int = 1
-    step_size: float | None = None
     share: float = 0.05
-    random_start: bool = True
-    fast: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.restarts < 1:
-            raise UserError("slide needs at least one step and one start")
-        if self.step_size is not None and not 0 < self.step_size < float("inf"):
-            raise UserError(f"slide's step size must be above 0, not {self.step_size}")
+        super().__post_init__()
         if not 0 < self.share <= 1:
             raise UserError(f"slide's share must lie in (0, 1], not {self.share}")
-        if self.restarts > 1 and not self.random_start:
-            raise UserError("restarts without a random start all end at the same point")
 
-    def __call__(
-        self,
-        model: Model,
-        batch: Batch,
-        threat: ThreatModel,
-        /,
-        *,
-        task: Task,
-        rng: np.random.Generator,
-    ) -> Tensor:
-        """See :class:`hauberk.attack.attack.Attack`."""
-        require_norm(threat.norm, "l1")
-        length = self.step_size if self.step_size is not None else 2.5 * threat.eps / self.steps
-        with Search(
-            model, batch, threat, task=task, rng=rng, needs=self.needs, fast=self.fast
-        ) as search:
-            if self.random_start and not search.done():
-                search.ask(search.x)
-            for restart in range(self.restarts):
-                if search.done():
-                    break
-                points = search.start(restart) if self.random_start else search.x
-                for _ in range(self.steps):
-                    slope = search.climb(points, task.loss)
-                    if search.done():
-                        break
-                    many = max(1, round(self.share * slope.gradient[0].numel()))
-                    way = steepest_few(slope.gradient, slope.gradient.new_full((1,), many))
-                    points = search.project(points[slope.keep] + length * way)
-                else:
-                    search.ask(points)
-            return search.result()
+    def _way(self, gradient: Tensor, norm: Norm) -> Tensor:
+        many = max(1, round(self.share * gradient[0].numel()))
+        return steepest_few(gradient, gradient.new_full((1,), many))
 
 
 def steepest_few(gradient: Tensor, many: Tensor) -> Tensor:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch.nn.functional import one_hot
 
-from hauberk.core.errors import UserError
-from hauberk.harden.recipe import Given, Recipe
-from hauberk.harden.trades import divergence
+from hauberk.harden.trades import Trades, divergence
 from hauberk.harden.training import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.harden.moment import Moment
+    from hauberk.harden.recipe import Given
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mart(Recipe):
+class Mart(Trades):
     """A margin-aware loss under attack, plus a divergence that counts more the less sure it is.
 
     The first term is cross-entropy plus ``-log(1 - p)`` of the best wrong class; the second is
@@ -34,13 +33,6 @@ class Mart(Recipe):
     name: ClassVar[str] = "mart"
 
     beta: float = 5.0
-    steps: int = 5
-    step_size: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 1 or not 0 < self.beta < float("inf"):
-            raise UserError("steps must be at least 1, beta positive")
 
     def objective(self, given: Given) -> Objective:
         attack = self.inner(given, steps=self.steps, step_size=self.step_size)
