@@ -39,7 +39,10 @@ bench-lab: $(PEERS)/.done     ## the lab against other libraries, in an environm
 bench-harden: $(PEERS)/.done  ## hardening against the published schedule, a plain loop and ART
 	$(PEERS)/bin/python -m benchmarks.harden
 
-bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-distributed bench-gateway bench-scale bench-harden bench-ablation bench-auto   ## all benchmarks
+bench-detection-peers: $(VENV)/.dev ## ours beside others; HAUBERK_DRIFT_PYTHON names theirs
+	$(BIN)/python -m benchmarks.detection_peers
+
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-distributed bench-gateway bench-scale bench-extraction bench-harden bench-ablation bench-auto   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

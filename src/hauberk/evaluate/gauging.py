@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hauberk.guard.signals import Window
 
 _BLIND = 0.1
-_COVERED = 0.05, 0.95
+_COVERED = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +89,7 @@ def fit(drawn: Drawn, *, window: int, seed: int = 0) -> Gauge:
         trees = _trees(drawn.signals[~out], drawn.accuracy[~out], seed)
         left_out[out] = [np.clip(trees(row), 0.0, 1.0) for row in drawn.signals[out]]
     miss = drawn.accuracy - left_out
-    low, high = np.quantile(miss, _COVERED)
+    reach = _reach(miss, drawn.family)
     blind = {}
     for family in families:
         out = drawn.family == family
@@ -102,10 +102,25 @@ def fit(drawn: Drawn, *, window: int, seed: int = 0) -> Gauge:
         trees=_trees(drawn.signals, drawn.accuracy, seed),
         window=window,
         error=float(np.abs(miss).mean()),
-        below=float(max(-low, 0.0)),
-        above=float(max(high, 0.0)),
+        below=reach,
+        above=reach,
         blind=blind,
     )
+
+
+def _reach(miss: NDArray[np.float64], family: NDArray[np.str_]) -> float:
+    """How far from the estimate the truth of a family never seen lies, for nine windows in ten.
+
+    What comes next is another family, so families count, not windows: each weighs the same, and one
+    more lies beyond all (hierarchical conformal prediction, Lee, Barber and Willett 2023). Of eight
+    families or fewer it is the farthest miss.
+    """
+    far = np.abs(miss)
+    names, of = np.unique(family, return_inverse=True)
+    weight = 1.0 / np.bincount(of)[of] / (len(names) + 1)
+    order = np.argsort(far)
+    reached = np.cumsum(weight[order]) >= _COVERED - 1e-9
+    return float(far[order][np.argmax(reached)] if reached.any() else far.max())
 
 
 def _trees(x: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> Trees:

@@ -22,10 +22,10 @@ _KEYS = ("roots", "feature", "threshold", "left", "right", "value", "scalars")
 class Gauge:
     """Estimates the accuracy over ``window`` requests from their signals.
 
-    ``below`` and ``above`` bound the error on kinds of shift and attack that were left out when
-    fitting: the truth lay within ``[estimate - below, estimate + above]`` for 90 % of their
-    windows. ``error`` is the mean absolute error on them, ``blind`` those on which it was above
-    0.1: name → (truth, estimate).
+    ``below`` and ``above`` bound the error on families of shift and attack that were left out when
+    fitting: of one more family the truth lies within ``[estimate - below, estimate + above]`` for
+    90 % of the windows, on average over families. ``error`` is the mean absolute error on them,
+    ``blind`` those on which it was above 0.1: name → (truth, estimate).
 
     Raises:
         DataError: if a number is out of range.

@@ -5,7 +5,7 @@ import pytest
 from sklearn.ensemble import GradientBoostingRegressor
 
 from hauberk.core.errors import DataError
-from hauberk.evaluate.gauging import Traffic, draw, fit
+from hauberk.evaluate.gauging import Traffic, _reach, draw, fit
 from hauberk.evaluate.label_free import Atc, Cbpe, Doc
 from hauberk.guard.boosting import Trees
 from hauberk.guard.features import NAMES
@@ -66,6 +66,18 @@ def test_what_no_signal_shows_is_named_a_blind_spot() -> None:
     truth, estimate = gauge.blind["quiet"]
     assert truth < estimate - 0.1
     assert gauge.below > 0.1  # and the interval says so
+
+
+def test_the_interval_counts_families_and_holds_for_one_more() -> None:
+    """Each family misses alike in all its windows: as many windows as one likes are one family."""
+    rng, held = RNG(3), []
+    for _ in range(400):
+        miss = rng.normal(0, 0.1, 12)
+        seen = np.repeat(miss[1:], 30)
+        reach = _reach(seen, np.repeat([f"f{k}" for k in range(11)], 30))
+        held.append(abs(miss[0]) <= reach)
+    assert np.mean(held) >= 0.87
+    assert _reach(np.array([-0.3, 0.1]), np.array(["a", "b"])) == pytest.approx(0.3)
 
 
 def test_a_gauge_comes_back_from_its_bytes() -> None:

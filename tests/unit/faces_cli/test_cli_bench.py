@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from hauberk.adapters.local.yardstick import Mix, delay, false_alarms, summary
-from hauberk.adapters.local.yardstick_table import _poisson
+from hauberk.adapters.local.yardstick_table import Effort, Tally, _poisson, pooled
 from hauberk.adapters.models.architectures import build
 from hauberk.adapters.models.torch_model import Architecture, TorchModel
 from hauberk.adapters.models.weights import save
@@ -53,6 +54,23 @@ def test_false_alarms_are_counted_over_runs() -> None:
 def test_what_was_not_found_counts_as_endless() -> None:
     assert summary([3, 5, None]) == {"median": 5.0, "p90": None, "found": pytest.approx(2 / 3)}
     assert summary([None])["median"] is None
+
+
+def test_seeds_are_pooled_and_a_kept_tally_comes_back() -> None:
+    found = [
+        Tally(
+            right={"clean": share},
+            false=[("act", "clean", count)],
+            delays=[("act", "pgd", "30 %", [delay, None])],
+        )
+        for share, count, delay in ((0.9, 0, 4), (0.7, 1, 8))
+    ]
+    kept = [msgspec.json.decode(msgspec.json.encode(one), type=Tally) for one in found]
+    assert kept == found
+    accuracy, false, waits = pooled(kept, Effort(requests=5000))
+    assert accuracy["measured"] == pytest.approx(0.8)
+    assert (false["measured"], false["n"]) == (1.0, 10_000)
+    assert (waits["measured"], waits["p90"], waits["found"]) == (8.0, None, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from hauberk.adapters.local.gauge_shifts import PLAIN, SPATIAL, changed
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.pgd import PGD
 from hauberk.core.data import Batch
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
-WINDOW, EACH = 200, 10
+WINDOW, EACH = 200, 6
 _SHIFTS: Mapping[str, tuple[float, ...]] = {
     "noise": (0.03, 0.08, 0.15, 0.25),
     "brightness": (-0.3, -0.15, 0.15, 0.3),
@@ -41,8 +42,9 @@ _SHIFTS: Mapping[str, tuple[float, ...]] = {
     "rotation": (-25.0, -12.0, 8.0, 18.0),
     "blur": (0.7, 1.2, 2.0),
     "translation_x": (-3.0, 2.0),
+    "translation_y": (-2.0, 3.0),
 }
-_SPACE = {"rotation", "blur", "translation_x"}
+_SPACE = {"rotation", "blur", "translation_x", "translation_y"}
 _PARTS = (0.25, 0.5, 1.0)
 
 
@@ -73,6 +75,12 @@ def traffic(
         for strength in strengths:
             moved = shift(x, kind, strength, rng=rng, bounds=data.bounds)
             kinds[f"{kind} {strength:g}"] = seen(kind, moved, y)
+    low, high = data.bounds.low, data.bounds.high
+    unit = (x - low) / (high - low)
+    for kind, strengths in {**PLAIN, **(SPATIAL if x.ndim == 4 else {})}.items():
+        for strength in strengths:
+            moved = low + (high - low) * changed(unit, kind, strength, rng)
+            kinds[f"{kind} {strength:g}"] = seen(kind, moved.astype(np.float32), y)
     batch = Batch(torch.from_numpy(x), torch.from_numpy(y), np.arange(len(x)))
     plan = (
         ("fgsm", FGSM(), Pressing()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from hauberk.adapters.local.yardstick import Bench, Mix, delay, false_alarms, summary
@@ -46,41 +47,65 @@ QUICK = Effort(
 )
 
 
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What one bench counted: plain values, so that they can be kept and pooled with others'.
+
+    ``right`` is the served model's accuracy by kind of traffic. ``false`` counts alarms by detector
+    and stream, ``delays`` holds requests to the alarm by detector, attack and mix.
+    """
+
+    right: dict[str, float]
+    false: list[tuple[str, str, int]]
+    delays: list[tuple[str, str, str, list[int | None]]]
+
+
+def tally(bench: Bench, detectors: Mapping[str, Make], effort: Effort) -> Tally:
+    """Run the protocol on one bench."""
+    rng = np.random.default_rng(bench.subject.seed + 10)
+    made = {name: make(bench) for name, make in detectors.items()}
+    streams = {"clean": [[record] for record in bench.clean]}
+    benign = list(bench.benign().items())
+    streams |= dict(benign[::5] if effort.quick else benign)
+    false = [
+        (name, stream, false_alarms(make, runs, effort.requests, rng=rng))
+        for stream, runs in streams.items()
+        for name, make in made.items()
+    ]
+    delays = []
+    for attack, points in bench.attacks(quick=effort.quick).items():
+        if not len(points):
+            continue
+        hostile = bench.judged(points)
+        for mix in effort.mixes:
+            for name, make in made.items():
+                found = _delays(make, bench.clean, hostile, MIXES[mix], effort, rng)
+                delays.append((name, attack, mix, found))
+    return Tally(right=dict(bench.accuracy), false=false, delays=delays)
+
+
 def rows(
     benches: Iterable[Bench], detectors: Mapping[str, Make], effort: Effort
 ) -> list[dict[str, Any]]:
-    """Rows in the form of the benchmarks: id, measured, and what else is known of the figure.
+    """Rows in the form of the benchmarks; the benches differ in their seeds."""
+    return pooled([tally(bench, detectors, effort) for bench in benches], effort)
 
-    Delays are pooled over the benches, which differ in their seeds.
-    """
+
+def pooled(tallies: Iterable[Tally], effort: Effort) -> list[dict[str, Any]]:
+    """Rows of all tallies together: id, measured, and what else is known of the figure."""
     false: dict[tuple[str, str], list[int]] = {}
     delays: dict[tuple[str, str, str], list[int | None]] = {}
     right: dict[str, list[float]] = {}
-    for bench in benches:
-        rng = np.random.default_rng(bench.subject.seed + 10)
-        made = {name: make(bench) for name, make in detectors.items()}
-        single = [[record] for record in bench.clean]
-        streams = {"clean": single, **({} if effort.quick else bench.benign())}
-        if effort.quick:
-            streams |= dict(list(bench.benign().items())[::5])
-        for stream, runs in streams.items():
-            for name, make in made.items():
-                found = false_alarms(make, runs, effort.requests, rng=rng)
-                false.setdefault((name, stream), []).append(found)
-        for attack, points in bench.attacks(quick=effort.quick).items():
-            if not len(points):
-                continue
-            hostile = bench.judged(points)
-            for mix in effort.mixes:
-                for name, make in made.items():
-                    cell = delays.setdefault((name, attack, mix), [])
-                    cell += _delays(make, bench.clean, hostile, MIXES[mix], effort, rng)
-        for name, value in bench.accuracy.items():
-            right.setdefault(name, []).append(value)
+    for one in tallies:
+        for name, stream, count in one.false:
+            false.setdefault((name, stream), []).append(count)
+        for name, attack, mix, found in one.delays:
+            delays.setdefault((name, attack, mix), []).extend(found)
+        for kind, share in one.right.items():
+            right.setdefault(kind, []).append(share)
     return [
         *(_accuracy(name, values) for name, values in right.items()),
-        *(_false(*key, found, effort) for key, found in false.items()),
-        *(_delay(*key, found) for key, found in delays.items()),
+        *(_false(*key, counts, effort) for key, counts in false.items()),
+        *(_delay(*key, waits) for key, waits in delays.items()),
     ]
 
 
