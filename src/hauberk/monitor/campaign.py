@@ -220,25 +220,36 @@ def bases(
 ) -> dict[str, dict[str, float]]:
     """What each tenant's usual traffic shows of each sign: upper ends of 99.9 % intervals.
 
-    For ``CampaignMonitor.tenants``; the traffic must be known to be benign.
+    For ``CampaignMonitor.tenants``; the traffic must be known to be benign. ``similar`` is the
+    larger share of the two that are tested: of queries like one of the same client's, and like one
+    of the tenant's last ``4 * window``.
     """
-    seen: dict[tuple[str, str], deque[int]] = {}
+    seen: dict[tuple[str, ...], deque[int]] = {}
     counts: dict[str, dict[str, list[int]]] = {}
     for record in records:
-        tenant = counts.setdefault(record.tenant, {sign: [0, 0] for sign in SIGNS})
+        own, every = (record.tenant, record.principal), (record.tenant,)
+        tenant = counts.setdefault(record.tenant, {"own": [0, 0], "every": [0, 0], "odd": [0, 0]})
         mark = _number(record.fingerprint)
         if mark is not None:
-            before = seen.setdefault((record.tenant, record.principal), deque(maxlen=window))
-            tenant["similar"][0] += _near(mark, before, radius)
-            tenant["similar"][1] += 1
-            before.append(mark)
+            for part, key, room in (("own", own, window), ("every", every, 4 * window)):
+                before = seen.setdefault(key, deque(maxlen=room))
+                tenant[part][0] += _near(mark, before, radius)
+                tenant[part][1] += 1
+                before.append(mark)
         if record.p_value is not None:
-            tenant["unusual"][0] += record.p_value <= small
-            tenant["unusual"][1] += 1
+            tenant["odd"][0] += record.p_value <= small
+            tenant["odd"][1] += 1
     return {
-        tenant: {sign: min(wilson(*pair, z=3.3)[1], 0.999) for sign, pair in signs.items()}
-        for tenant, signs in counts.items()
+        tenant: {
+            "similar": max(_most(parts["own"]), _most(parts["every"])),
+            "unusual": _most(parts["odd"]),
+        }
+        for tenant, parts in counts.items()
     }
+
+
+def _most(pair: list[int]) -> float:
+    return min(wilson(*pair, z=3.3)[1], 0.999)
 
 
 def _near(mark: int, seen: Iterable[int], radius: int) -> bool:

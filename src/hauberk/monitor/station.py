@@ -36,9 +36,13 @@ def monitors(
     alpha: float = 0.01,
     run_length: float = 1e4,
     capacity: int = 1024,
+    usual: Mapping[str, Mapping[str, float]] | None = None,
     only: Iterable[str] = MONITORS,
 ) -> dict[str, Monitor]:
-    """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest."""
+    """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest.
+
+    ``usual`` is what :func:`hauberk.monitor.campaign.bases` measured of each tenant.
+    """
     quick = {"calibration": calibration, "run_length": run_length, "capacity": capacity}
     made: dict[str, Monitor] = {
         "attack": SuspicionMonitor(alpha=alpha, calibration=calibration),
@@ -47,7 +51,7 @@ def monitors(
         "tenant": RunLengthMonitor(per="tenant", **quick),  # type: ignore[arg-type]
         "client": RunLengthMonitor(per="principal", test="cusum", **quick),  # type: ignore[arg-type]
         "faults": FaultMonitor(calibration=calibration),
-        "campaign": CampaignMonitor(run_length=run_length),
+        "campaign": CampaignMonitor(run_length=run_length, tenants=usual or {}),
     }
     if calibration.answers is not None:
         made["labels"] = LabelShiftMonitor(answers=calibration.answers, alpha=alpha)

@@ -57,6 +57,17 @@ def test_a_replay_finds_the_same_bit_for_bit(
     assert call(capsys, *one)[1]["kind"]["kind"] == "attack"
 
 
+def test_a_tenant_whose_usual_traffic_was_measured_is_no_campaign(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = [msgspec.structs.replace(r, fingerprint="ab" * 16, tenant="video") for r in QUIET]
+    log = tmp_path / "still.jsonl"
+    log.write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in still))
+    given = ["replay", str(log), "--state", str(state), "--monitor", "campaign"]
+    assert call(capsys, *given)[1]["found"]["HB-D007"] >= 1
+    assert call(capsys, *given, "--usual", str(log))[1]["found"] == {}
+
+
 def test_an_unknown_monitor_is_named_and_a_damaged_log_too(
     state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

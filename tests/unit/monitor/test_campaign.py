@@ -103,6 +103,23 @@ def test_video_alarms_until_its_tenant_is_measured() -> None:
     assert told(CampaignMonitor(tenants=measured), video(2000, 0)) == []
 
 
+def test_what_is_usual_counts_for_the_tenant_as_a_whole_too() -> None:
+    """Few clients, inputs of a few kinds: alike among 128 queries far more often than among 32."""
+    rng = RNG(8)
+    kinds = [bits(rng) for _ in range(150)]
+
+    def usual(count: int, first: int) -> list[Record]:
+        return [
+            record(first + i, near(kinds[rng.integers(150)], rng, flips=3), f"client {i % 5}")
+            for i in range(count)
+        ]
+
+    measured = bases(usual(1500, 0))
+    assert measured["a"]["similar"] > 0.5
+    assert told(CampaignMonitor(), usual(2000, 0))
+    assert told(CampaignMonitor(tenants=measured), usual(2000, 0)) == []
+
+
 def test_a_flood_of_names_pushes_no_suspect_out() -> None:
     rng, watch = RNG(6), CampaignMonitor(capacity=40)
     centre, seq, found = bits(rng), 0, []

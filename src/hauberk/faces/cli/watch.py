@@ -14,7 +14,7 @@ import click
 from hauberk.faces.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hauberk.adapters.http.watch_metrics import Metrics
     from hauberk.adapters.local.cloud_events import Sink
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from hauberk.monitor.station import Station
 
 _PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
+_usual = click.option(
+    "--usual",
+    type=click.Path(exists=True, path_type=Path),
+    help="Benign records: what each tenant's usual queries are like, for the campaign monitor.",
+)
 
 
 @click.group(invoke_without_command=True)
@@ -35,6 +40,7 @@ _PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
 @click.option("--webhook", default="", help="Post CloudEvents to URL.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics.")
 @click.option("--throttle", is_flag=True, help="Slow clients down whose queries are a campaign.")
+@_usual
 @options.spec("model.name")
 @options.state
 @options.output("table", "json")
@@ -47,18 +53,27 @@ def command(ctx: click.Context, **given: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return 0
-    return _follow(**given)
+    sinks = _sinks(given.pop("events"), given.pop("webhook"))
+    return _follow(sinks, **given)
 
 
 @command.command()
 @click.argument("log", type=click.Path(exists=True, path_type=Path))
 @click.option("--monitor", "only", multiple=True, help="Only this monitor; again for more.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@_usual
 @options.spec("model.name")
 @options.state
 @options.output("json", "table")
 def replay(
-    *, log: Path, only: tuple[str, ...], limit: int, spec: Spec, state: Path, output: Output
+    *,
+    log: Path,
+    only: tuple[str, ...],
+    limit: int,
+    usual: Path | None,
+    spec: Spec,
+    state: Path,
+    output: Output,
 ) -> int:
     """Fold a recorded stream through the monitors: the same findings, bit for bit.
 
@@ -78,6 +93,7 @@ def replay(
             pair.calibration,
             gauge=pair.gauge,
             alpha=spec.detect.alpha,
+            usual=_bases(usual),
             only=only or MONITORS,
         )
     )
@@ -107,25 +123,23 @@ def replay(
 
 
 def _follow(
-    once: bool,  # noqa: FBT001
-    events: Path | None,
-    webhook: str,
+    sinks: Sequence[Sink],
+    *,
+    once: bool,
     metrics_port: int | None,
-    throttle: bool,  # noqa: FBT001
+    throttle: bool,
+    usual: Path | None,
     spec: Spec,
     state: Path,
     output: Output,
 ) -> int:
-    from hauberk.adapters.local.cloud_events import FileSink, Webhook
     from hauberk.adapters.local.home import Home
 
     home = Home.open(state)
-    sinks: list[Sink] = [FileSink(events)] if events else []
-    sinks += [Webhook(webhook)] if webhook else []
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watch = _Watch(home, spec, sinks, output, throttle=throttle)
+    watch = _Watch(home, spec, sinks, output, throttle=throttle, usual=_bases(usual))
     if metrics_port:
         from hauberk.adapters.http.watch_metrics import Metrics
 
@@ -147,13 +161,20 @@ class _Watch:
     """One process that follows one state directory."""
 
     def __init__(
-        self, home: Home, spec: Spec, sinks: Sequence[Sink], output: Output, *, throttle: bool
+        self,
+        home: Home,
+        spec: Spec,
+        sinks: Sequence[Sink],
+        output: Output,
+        *,
+        throttle: bool,
+        usual: Mapping[str, Mapping[str, float]],
     ) -> None:
         from hauberk.adapters.local.shared_watch import SharedWatch
         from hauberk.adapters.local.sharing import Reach
 
         self.home, self.spec, self.sinks, self.output = home, spec, sinks, output
-        self.throttle = throttle
+        self.throttle, self.usual = throttle, usual
         reach = Reach(home, spec)
         self.records = reach.records
         self.shared = SharedWatch(reach.state, uuid4().hex) if reach.state else None
@@ -200,7 +221,12 @@ class _Watch:
         if key == self.key:
             return
         seq = self.station.seq
-        made = monitors(pair.calibration, gauge=pair.gauge, alpha=self.spec.detect.alpha)
+        made = monitors(
+            pair.calibration,
+            gauge=pair.gauge,
+            alpha=self.spec.detect.alpha,
+            usual=self.usual,
+        )
         self.key, self.station = key, Station(monitors=made, seq=seq)
         if self.shared is None and resume(self.path, key, self.station):
             self.output.say(f"goes on after record {self.station.seq}")
@@ -268,6 +294,21 @@ def _no_station() -> Station:
     from hauberk.monitor.station import Station
 
     return Station(monitors={}, seq=0)
+
+
+def _sinks(events: Path | None, webhook: str) -> list[Sink]:
+    from hauberk.adapters.local.cloud_events import FileSink, Webhook
+
+    made: list[Sink] = [FileSink(events)] if events else []
+    return [*made, Webhook(webhook)] if webhook else made
+
+
+def _bases(log: Path | None) -> dict[str, dict[str, float]]:
+    """What each tenant's benign records show of the signs of a campaign."""
+    from hauberk.adapters.local.watching import lines
+    from hauberk.monitor.campaign import bases
+
+    return bases(lines(log)) if log else {}
 
 
 def _kind(found: list[Evidence]) -> dict[str, str]:
