@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 
+from hauberk.attack.abreast import abreast
 from hauberk.attack.ball import require_norm, steepest
 from hauberk.attack.margins import dlr, dlr_towards, runners_up
 from hauberk.attack.narrow import Memory, per_sample
@@ -34,7 +36,8 @@ class APGD:
     """``steps`` steps from each of ``restarts`` random starts; ``linf`` and ``l2``; no step size.
 
     ``loss``: ``ce`` climbs the task's own loss, ``dlr`` the difference of logits ratio, and
-    ``targeted`` its targeted form towards the ``targets`` nearest classes in turn. A sample's
+    ``targeted`` its targeted form towards each of the ``targets`` nearest classes, of which the
+    first ``skipped``, tried elsewhere, are left out. A sample's
     step is halved at a checkpoint if fewer than ``rho`` of the steps since the last one climbed,
     or if nothing was gained; it goes on from its best point then. ``fast`` works on a bfloat16
     copy. Croce and Hein (2020), algorithm 1 and section 4.
@@ -49,6 +52,7 @@ class APGD:
     steps: int = 100
     restarts: int = 1
     targets: int = 9
+    skipped: int = 0
     rho: float = 0.75
     fast: bool = False
 
@@ -57,6 +61,8 @@ class APGD:
             raise UserError(f"unknown loss {self.loss!r}", hint="ce, dlr or targeted")
         if min(self.steps, self.restarts, self.targets) < 1:
             raise UserError("apgd needs at least one step, one start and one target")
+        if not 0 <= self.skipped < self.targets:
+            raise UserError(f"apgd cannot skip {self.skipped} of {self.targets} targets")
         if not 0 < self.rho < 1:
             raise UserError(f"apgd's rho must lie in (0, 1), not {self.rho}")
 
@@ -80,24 +86,25 @@ class APGD:
             near = search.ask(search.x).out
             if search.done():
                 return search.result()
-            targeted = self.loss == "targeted"
-            aims = runners_up(near, search.y, self.targets) if targeted else None
-            for rank in range(1 if aims is None else aims.shape[1]):
-                for restart in range(self.restarts):
-                    if aims is not None:
-                        # Narrowed with the samples, and so kept beside them.
-                        aims = self._climb(search, task, rank * self.restarts + restart, aims, rank)
-                    else:
-                        self._climb(search, task, restart, search.y[:, None], 0)
-                    if search.done():
-                        return search.result()
+            aims = search.y[:, None]
+            if self.loss == "targeted":
+                aims = runners_up(near, search.y, self.targets)
+            for restart in range(self.restarts):
+                if self.skipped == 0:
+                    # The nearest class alone: most samples that fall at all fall towards it.
+                    aims = aims[self._climb(task, restart, search, aims[:, 0])]
+                rest = aims[:, max(1, self.skipped) :]
+                if rest.shape[1] and not search.done():
+                    aims = aims[abreast(search, rest, partial(self._climb, task, restart))]
+                if search.done():
+                    break
             return search.result()
 
-    def _climb(self, search: Search, task: Task, number: int, aims: Tensor, rank: int) -> Tensor:
-        """One run from one start; what is left of ``aims`` ``(standing, targets)``."""
+    def _climb(self, task: Task, number: int, search: Search, aim: Tensor) -> Tensor:
+        """One run from one start towards ``aim`` ``(standing,)``; the positions that stand then."""
         objective = self._objective(task)
         points = search.start(number)
-        slope = search.climb(points, lambda out, y: objective(out, y, aims[:, rank]))
+        slope = search.climb(points, lambda out, y: objective(out, y, aim))
         climb = _Climb(
             points=points,
             last=points,
@@ -109,10 +116,11 @@ class APGD:
             anchor=points.new_full((len(points),), float("-inf")),
             rises=points.new_zeros(len(points)),
             halved=torch.ones(len(points), dtype=torch.bool, device=points.device),
-            aims=aims,
+            aim=aim,
+            place=torch.arange(len(points), device=points.device),
         )
         climb.narrow(slope.keep)
-        climb.arrive(objective(slope.out, search.y, climb.aims[:, rank]), slope.gradient)
+        climb.arrive(objective(slope.out, search.y, climb.aim), slope.gradient)
         climb.anchor, climb.rises = climb.top.clone(), torch.zeros_like(climb.rises)
         direction = slope.gradient
         length, since = max(1, int(0.22 * self.steps)), 0
@@ -121,9 +129,9 @@ class APGD:
                 break
             moved = _step(search, climb, direction, momentum=step > 0)
             climb.last, climb.points = climb.points, moved
-            slope = search.climb(moved, lambda out, y: objective(out, y, climb.aims[:, rank]))
+            slope = search.climb(moved, lambda out, y: objective(out, y, climb.aim))
             climb.narrow(slope.keep)
-            climb.arrive(objective(slope.out, search.y, climb.aims[:, rank]), slope.gradient)
+            climb.arrive(objective(slope.out, search.y, climb.aim), slope.gradient)
             direction = slope.gradient
             since += 1
             if since == length:
@@ -131,7 +139,7 @@ class APGD:
                 less = max(1, int(0.03 * self.steps))
                 length = max(1, int(0.06 * self.steps), length - less)
                 since = 0
-        return climb.aims
+        return climb.place
 
     def _objective(self, task: Task) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         if self.loss == "ce":
@@ -155,7 +163,8 @@ class _Climb(Memory):
     anchor: Tensor
     rises: Tensor
     halved: Tensor
-    aims: Tensor
+    aim: Tensor
+    place: Tensor
 
     def arrive(self, value: Tensor, gradient: Tensor) -> None:
         """Count a rise, and keep the point if it is the best so far."""

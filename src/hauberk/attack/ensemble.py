@@ -14,6 +14,7 @@ from hauberk.attack.margins import own_and_other, rows_of_logits
 from hauberk.attack.pgd import PGD
 from hauberk.attack.search import Search
 from hauberk.attack.square import Square
+from hauberk.attack.square_l2 import SquareL2
 from hauberk.attack.worst import Worst
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 class Auto:
     """APGD-CE, targeted APGD, targeted FAB and Square, each on what withstood those before.
 
-    Croce and Hein (2020), section 5, the standard version; ``linf`` and ``l2``, in which Square
-    is left out. ``queries`` are Square's. ``fast`` works on a bfloat16 copy.
+    Croce and Hein (2020), section 5, the standard version; ``linf`` and ``l2``. ``queries`` are
+    Square's. ``fast`` works on a bfloat16 copy.
     """
 
     needs: ClassVar[Access] = Access.GRADIENTS
@@ -61,12 +62,12 @@ class Auto:
     def attacks(self, norm: Norm) -> tuple[Attack, ...]:
         """The attacks, in order."""
         fast, steps = self.fast, self.steps
-        climbing: tuple[Attack, ...] = (
+        return (
             APGD(steps=steps, fast=fast),
             APGD(loss="targeted", steps=steps, targets=self.targets, fast=fast),
             FAB(steps=steps, targets=self.targets, fast=fast),
+            _square(norm, self.queries, fast=fast),
         )
-        return (*climbing, Square(queries=self.queries, fast=fast)) if norm == "linf" else climbing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +75,11 @@ class Best:
     """A portfolio in stages, cheap ones first; the dear ones only where a sample is within reach.
 
     Every sample meets a short PGD, a short APGD-CE, and APGD towards its three nearest classes.
-    Those whose margin is still above ``reach`` times the clean one are then left alone, which is a
-    bet on what the dear stages can do: a larger ``reach`` tries more. The others meet APGD towards
-    the remaining classes, targeted FAB and Square. Which sample is left depends on that sample
-    alone, so figures do not depend on batches.
+    Those whose margin sank below ``reach`` times the clean one then meet APGD towards the remaining
+    classes and targeted FAB. On the others slopes did little, because the model is sure or because
+    they mislead: these meet Square, ``queries`` of it. That is a bet on what each stage can do; a
+    larger ``reach`` tries more. Which stages a sample meets depends on that sample alone, so
+    figures do not depend on batches.
 
     Raises:
         UserError: if ``reach`` is not in [0, 1] or a number is out of range.
@@ -87,7 +89,7 @@ class Best:
 
     steps: int = 50
     targets: int = 9
-    queries: int = 500
+    queries: int = 100
     reach: float = 0.5
     fast: bool = True
 
@@ -123,9 +125,12 @@ class Best:
                 return search.result()
             near = left <= self.reach * clean
             for number, attack in enumerate(self._deep(threat.norm), 16):
-                chosen = near.nonzero().squeeze(1)
-                if search.done() or len(chosen) == 0:
+                led = attack.needs == Access.GRADIENTS
+                chosen = (near == led).nonzero().squeeze(1)
+                if search.done():
                     break
+                if len(chosen) == 0:
+                    continue
                 child = np.random.default_rng([search.seed, number])
                 tried = attack(model, _rows(search.batch(), chosen), threat, task=task, rng=child)
                 points = search.x.clone()
@@ -142,11 +147,20 @@ class Best:
         )
 
     def _deep(self, norm: Norm) -> tuple[Attack, ...]:
+        few, fast = min(3, self.targets), self.fast
         deep: tuple[Attack, ...] = (
-            APGD(loss="targeted", steps=self.steps, targets=self.targets, fast=self.fast),
-            FAB(steps=self.steps // 2 or 1, targets=min(3, self.targets), fast=self.fast),
+            FAB(steps=self.steps // 2 or 1, targets=few, fast=fast),
+            _square(norm, self.queries, fast=fast),
         )
-        return (*deep, Square(queries=self.queries, fast=self.fast)) if norm == "linf" else deep
+        if few == self.targets:
+            return deep
+        rest = APGD(loss="targeted", steps=self.steps, targets=self.targets, skipped=few, fast=fast)
+        return (rest, *deep)
+
+
+def _square(norm: Norm, queries: int, *, fast: bool) -> Attack:
+    kind = Square if norm == "linf" else SquareL2
+    return kind(queries=queries, fast=fast)
 
 
 def _lead(out: Tensor, y: Tensor) -> Tensor:

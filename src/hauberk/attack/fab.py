@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from hauberk.attack.abreast import abreast
 from hauberk.attack.ball import require_norm, size
 from hauberk.attack.margins import difference, rows_of_logits, runners_up
 from hauberk.attack.narrow import per_sample
@@ -29,7 +31,7 @@ _HALVINGS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class FAB:
-    """The border to each of the ``targets`` nearest classes in turn; ``linf``, ``l2`` and ``l1``.
+    """The border to each of the ``targets`` nearest classes; ``linf``, ``l2`` and ``l1``.
 
     Each step goes ``overshoot`` times onto the linearised border, from the point and from the
     sample, weighed by their distances with ``pull`` at most for the sample; after a success the
@@ -74,36 +76,37 @@ class FAB:
             if search.done():
                 return search.result()
             aims = runners_up(search.ask(search.x).out, search.y, self.targets)
-            for rank in range(aims.shape[1]):
-                for restart in range(self.restarts):
-                    if search.done():
-                        return search.result()
-                    number = rank * self.restarts + restart
-                    points = _start(search, number) if restart else search.x
-                    aims = self._run(search, task, points, aims, rank)
-            if self.nearest and not search.done():
+            for restart in range(self.restarts):
+                aims = aims[self._run(task, restart, search, aims[:, 0])]
+                if aims.shape[1] > 1 and not search.done():
+                    keep = abreast(search, aims[:, 1:], partial(self._run, task, restart))
+                    aims = aims[keep]
+                if search.done():
+                    return search.result()
+            if self.nearest:
                 _bisect(search, task)
             return search.result()
 
-    def _run(self, search: Nearest, task: Task, points: Tensor, aims: Tensor, rank: int) -> Tensor:
-        """Follow the border towards one class; what is left of ``aims``."""
+    def _run(self, task: Task, number: int, search: Nearest, aim: Tensor) -> Tensor:
+        """Follow the border towards ``aim`` ``(standing,)``; the positions that still stand."""
+        points = _start(search, number) if number else search.x
+        place = torch.arange(len(points), device=points.device)
         for _ in range(self.steps):
             if search.done():
                 break
-            aim = aims[:, rank]
             slope = search.climb(
                 points,
                 lambda out, y, aim=aim: difference(rows_of_logits(out), y, aim),  # type: ignore[misc]
             )
-            points, aims = points[slope.keep], aims[slope.keep]
+            points, aim, place = (held[slope.keep] for held in (points, aim, place))
             wrong = ~task.correct(slope.out, search.y)
             # The linearised border: where the gap, followed along its slope, is 0.
-            gap = difference(slope.out, search.y, aims[:, rank])
+            gap = difference(slope.out, search.y, aim)
             offset = (slope.gradient * points).flatten(1).sum(1) - gap
             ahead = self._step(search, points, slope.gradient, offset)
             retreat = search.x + self.back * (points - search.x)
             points = torch.where(per_sample(wrong, points), retreat, ahead)
-        return aims
+        return place
 
     def _step(self, search: Nearest, points: Tensor, normal: Tensor, offset: Tensor) -> Tensor:
         norm, bounds = search.norm, search.ball.bounds

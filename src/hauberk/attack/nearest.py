@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from hauberk.attack.ball import size
-from hauberk.attack.search import Search
+from hauberk.attack.search import Search, scored
 from hauberk.core.threat import Norm, ThreatModel
 
 if TYPE_CHECKING:
@@ -114,13 +114,32 @@ class Nearest(Search):
         held = self._rows
         better = inside & (fell | (loss > self._loss[held])) & (self._loss[held] < inf)
         self._best[held[better]] = points[better]
-        self._loss[held[better]] = torch.where(fell, inf, loss.float())[better]
+        self._loss[held[better]] = scored(loss, fell)[better]
         # What is wrong untouched cannot be brought nearer.
-        gone = fell & (away == 0) if self._shrink else fell
-        keep = (~gone).nonzero().squeeze(1)
-        if len(keep) < len(gone):
-            self._narrow(keep)
-        return keep
+        return self.leave(fell & (away == 0) if self._shrink else fell)
+
+    def spread(self, rows: Tensor, copies: int) -> None:
+        """See :meth:`hauberk.attack.search.Search.spread`."""
+        super().spread(rows, copies)
+        self._near = self._x.clone()
+        self._radius = torch.full((len(self._near),), inf, device=rows.device)
+
+    def finds(self) -> tuple[Tensor, ...]:
+        """See :meth:`hauberk.attack.search.Search.finds`; and the nearest point, and how near."""
+        least = self._radius.view(-1, self._copies).min(1)
+        place = torch.arange(len(least.indices), device=least.indices.device)
+        near = self._near[least.indices + self._copies * place]
+        return (*super().finds(), near, least.values)
+
+    def adopt(self, rows: Tensor, finds: tuple[Tensor, ...]) -> Tensor:
+        """See :meth:`hauberk.attack.search.Search.adopt`; which have left: see ``shrink``."""
+        near, radius = finds[2:]
+        held = self._rows[rows]
+        nearer = radius < self._radius[held]
+        self._near[held[nearer]] = near[nearer]
+        self._radius[held[nearer]] = radius[nearer]
+        fell = super().adopt(rows, finds)
+        return fell & (radius == 0) if self._shrink else fell
 
 
 def distances(

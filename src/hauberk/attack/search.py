@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf, prod
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
 
 from hauberk.attack.ball import Ball
@@ -24,7 +25,6 @@ from hauberk.core.model import Access
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from torch import Tensor
 
     from hauberk.core.model import Bounds, Model
@@ -94,12 +94,13 @@ class Search:
             self._law.check(batch.x)
         self._index = batch.index
         self._streams = Streams.of(self.seed, batch.index)
+        self.width, self._copies = len(batch), 1
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(quiet(self._model))
-            self._victim = Victim(self._model, fast=self._fast, half=self._half)
+            self._victim = Victim(self._model, fast=self._fast, half=self._half, sample=self._x[:1])
             self._stack = stack.pop_all()
         return self
 
@@ -169,6 +170,51 @@ class Search:
         """The standing samples, clean, as a batch: what a wrapped attack is given."""
         return Batch(x=self._x, y=self._y, index=self._index)
 
+    def spread(self, rows: Tensor, copies: int) -> None:
+        """Go over to so many copies of each standing sample at ``rows``, with draws of their own.
+
+        Where one copy falls, all of them leave. For a copy of a search, which is told by
+        :meth:`adopt` what was found.
+        """
+        chosen = rows.repeat_interleave(copies)
+        self._x, self._y = self._x[chosen], self._y[chosen]
+        self._clean, self._best = self._x, self._x.clone()
+        self._rows = torch.arange(len(chosen), device=self._x.device)
+        self._loss = torch.full((len(chosen),), -inf, device=self._x.device)
+        held, self._copies = chosen.cpu().numpy(), copies
+        self._index = self._index[held]
+        self._streams = self._streams.take(held).fork(np.arange(len(held)) % copies)
+
+    def finds(self) -> tuple[Tensor, ...]:
+        """The best point of each sample's copies, and how good it is: see :func:`scored`."""
+        top = self._loss.view(-1, self._copies).max(1)
+        place = torch.arange(len(top.indices), device=top.indices.device)
+        return self._best[top.indices + self._copies * place], top.values
+
+    def adopt(self, rows: Tensor, finds: tuple[Tensor, ...]) -> Tensor:
+        """Take over finds of the standing samples at ``rows``; which of these have fallen."""
+        points, score = finds[:2]
+        held = self._rows[rows]
+        better = score > self._loss[held]
+        self._best[held[better]] = points[better]
+        self._loss[held[better]] = score[better]
+        return score == inf
+
+    def leave(self, gone: Tensor) -> Tensor:
+        """Leave out the samples where ``gone`` ``(standing,)``; the positions of those who stay.
+
+        With a sample all its copies go.
+        """
+        if self._copies > 1 and bool(gone.any()):
+            family = self._rows // self._copies
+            lost = torch.zeros(len(self._best), dtype=torch.bool, device=gone.device)
+            lost[family[gone]] = True
+            gone = lost[family]
+        keep = (~gone).nonzero().squeeze(1)
+        if len(keep) < len(gone):
+            self._narrow(keep)
+        return keep
+
     def result(self) -> Tensor:
         """Points ``(batch, ...)``: adversarial where one was found, else of the highest loss."""
         return self._best.clone()
@@ -186,11 +232,8 @@ class Search:
         fell = self._wrong(points, out)
         better = fell | (loss > self._loss[self._rows])
         self._best[self._rows[better]] = points[better]
-        self._loss[self._rows[better]] = loss[better].float()
-        keep = (~fell).nonzero().squeeze(1)
-        if len(keep) < len(fell):
-            self._narrow(keep)
-        return keep
+        self._loss[self._rows[better]] = scored(loss, fell)[better]
+        return self.leave(fell)
 
     def _wrong(self, points: Tensor, out: Tensor) -> Tensor:
         """Whether the model is wrong on each point, ``(standing,)`` bool, in full precision."""
@@ -205,6 +248,11 @@ class Search:
         self._rows, self._x, self._y = self._rows[keep], self._x[keep], self._y[keep]
         rows = keep.cpu().numpy()
         self._index, self._streams = self._index[rows], self._streams.take(rows)
+
+
+def scored(loss: Tensor, fell: Tensor) -> Tensor:
+    """How good a find each point is: its loss, or infinite where the sample fell."""
+    return torch.where(fell, inf, loss.float().clamp_max(torch.finfo(torch.float32).max))
 
 
 def _check(batch: Batch, bounds: Bounds) -> None:

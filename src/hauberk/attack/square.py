@@ -79,7 +79,9 @@ class Square:
             points, margin = points[answer.keep], task.margin(answer.out, search.y)
             while not search.done() and search.spent < total:
                 draws = search.uniform(search.spent, channels + 2)
-                window = _window(draws[:, channels:], shape, area(self.share, search.spent / total))
+                window = _window(
+                    draws[:, channels:], shape, area(self.share, (search.spent - 2) / total)
+                )
                 signs = signs_of(draws[:, :channels])[:, :, None, None].to(points)
                 tried = _paint(search, points, window, signs)
                 answer = search.ask(tried)

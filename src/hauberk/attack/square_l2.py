@@ -77,7 +77,7 @@ class SquareL2:
             answer = search.ask(points)
             points, margin = points[answer.keep], task.margin(answer.out, search.y)
             while not search.done() and search.spent < total:
-                part = area(self.share, search.spent / total)
+                part = area(self.share, (search.spent - 2) / total)
                 tried = _stretched(search, _moved(search, points, shape, part))
                 answer = search.ask(tried)
                 points, tried, margin = (held[answer.keep] for held in (points, tried, margin))

@@ -34,6 +34,10 @@ class Streams:
         """The streams of the samples at these positions."""
         return Streams(self.keys[rows])
 
+    def fork(self, numbers: NDArray[np.int64]) -> Streams:
+        """Streams apart from these, another for each number ``(samples,)``."""
+        return Streams(_mix(self.keys ^ _mix(numbers.astype(np.uint64) + _GOLDEN)))
+
     def uniform(self, number: int, size: int) -> NDArray[np.float32]:
         """Draw ``number``: values in [0, 1), ``(samples, size)``; ``size`` below 2³²."""
         counter = np.uint64(number << 32) + np.arange(size, dtype=np.uint64)

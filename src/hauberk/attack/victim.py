@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from hauberk.attack.working_copy import working_copy
+from hauberk.attack.working_copy import is_light, working_copy
 from hauberk.core.errors import UserError
 from hauberk.core.model import Access
 
@@ -47,14 +47,19 @@ class Victim:
     """Answers and slopes of a model that is already :func:`quiet`.
 
     With ``fast`` they come from a folded, channels-last copy where the machine has units for
-    bfloat16, in which it works if ``half``; :meth:`confirm` always asks the model itself, in full
-    precision.
+    bfloat16, in which it works if ``half``, unless a ``sample`` ``(1, ...)`` shows the model to be
+    too light for it; :meth:`confirm` always asks the model itself, in full precision.
     """
 
-    def __init__(self, model: Model, *, fast: bool = False, half: bool = True) -> None:
+    def __init__(
+        self, model: Model, *, fast: bool = False, half: bool = True, sample: Tensor | None = None
+    ) -> None:
         self._model = model
         module = module_of(model) if fast else None
-        self._copy = working_copy(module, half=half) if module is not None else None
+        if module is None or (sample is not None and is_light(module, sample)):
+            self._copy = None
+        else:
+            self._copy = working_copy(module, half=half)
 
     @property
     def half(self) -> bool:

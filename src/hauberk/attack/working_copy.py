@@ -9,9 +9,12 @@ import torch
 from torch import nn
 from torch.fx import GraphModule, Tracer
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_LIGHT = 5_000_000  # operations; a network of two convolutions for 28 × 28 pixels has a tenth
 
 
 class WorkingCopy:
@@ -65,6 +68,16 @@ def working_copy(module: nn.Module, *, half: bool = True) -> WorkingCopy | None:
         return WorkingCopy(module, half=half)
     except (RuntimeError, TypeError, ValueError):
         return None  # some modules cannot be copied; the original serves as well
+
+
+def is_light(module: nn.Module, sample: Tensor) -> bool:
+    """Whether a forward pass of ``sample`` ``(1, ...)`` is so short that converting outweighs it.
+
+    Counted, not timed: the same figure must come out of a busy machine.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(sample.clone())
+    return int(counter.get_total_flops()) < _LIGHT * len(sample)
 
 
 def has_bfloat16(device: str) -> bool:

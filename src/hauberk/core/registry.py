@@ -116,6 +116,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "model": {
         "file": "hauberk.adapters.models.load:load_named",
+        "grid": "hauberk.adapters.models.grid_detector:load",
     },
     "data": {
         "csv": "hauberk.adapters.data.table:load_csv",
@@ -124,6 +125,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "idx": "hauberk.adapters.data.idx:load",
         "npz": "hauberk.adapters.data.npz:load",
         "parquet": "hauberk.adapters.data.table:load_parquet",
+    },
+    "samples": {
+        "coco": "hauberk.adapters.data.coco:load_coco",
+        "npz": "hauberk.adapters.data.npz:load_samples",
     },
 }
 

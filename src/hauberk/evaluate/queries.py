@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hauberk.attack.attack import Attack
     from hauberk.core.data import Dataset
     from hauberk.core.model import Model
+    from hauberk.core.samples import Samples
+    from hauberk.core.task import Task
     from hauberk.core.threat import ThreatModel
 
 BUDGETS = (10, 30, 100, 300, 1000)
@@ -23,13 +25,14 @@ BUDGETS = (10, 30, 100, 300, 1000)
 
 def query_curves(
     model: Model,
-    data: Dataset,
+    data: Dataset | Samples,
     threat: ThreatModel,
     *,
     attacks: Mapping[str, Attack],
     budgets: Sequence[int] = BUDGETS,
     seed: int = 0,
     samples: int = 64,
+    task: Task | None = None,
 ) -> dict[str, list[tuple[int, float, float, float]]]:
     """For each attack without gradients ``(queries, share right, low, high)`` at each budget.
 
@@ -45,7 +48,9 @@ def query_curves(
         standing = None
         for budget in sorted(budgets):
             bounded = replace(threat, queries=budget)
-            result = evaluate(model, data, bounded, attacks={name: attack}, seed=seed, run=run)
+            result = evaluate(
+                model, data, bounded, attacks={name: attack}, task=task, seed=seed, run=run
+            )
             now = result.worst(threat.eps)
             standing = now if standing is None else standing & now
             share, (low, high) = rate(standing)

@@ -216,6 +216,7 @@ class TestWorkingCopy:
             return nn.Sequential(module, _Flip())
 
         monkeypatch.setattr(victim_module, "working_copy", flipped)
+        monkeypatch.setattr(victim_module, "is_light", lambda *_: False)
 
     @pytest.mark.usefixtures("wrong_copy")
     def test_every_fall_is_confirmed_by_the_model_itself(self) -> None:

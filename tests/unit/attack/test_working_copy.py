@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hauberk.attack.working_copy import WorkingCopy
+from hauberk.attack.working_copy import WorkingCopy, is_light
 from hauberk.testing.models import conv_module
 
 
@@ -103,3 +103,9 @@ def test_gradients_flow_through_the_copy() -> None:
         slopes.append(slope.flatten(1))
     close = torch.nn.functional.cosine_similarity(slopes[0], slopes[1])
     assert float(close.min()) > 0.97
+
+
+def test_a_light_module_needs_no_copy() -> None:
+    assert is_light(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), _images(1))
+    heavy = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1), nn.Conv2d(256, 64, 3, padding=1))
+    assert not is_light(heavy, _images(1))

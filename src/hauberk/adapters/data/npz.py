@@ -11,6 +11,7 @@ from hauberk.adapters.data.parts import official
 from hauberk.adapters.data.reading import MAX_VALUES, check_values, existing
 from hauberk.core.data import Dataset
 from hauberk.core.errors import DataError
+from hauberk.core.samples import Samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,28 @@ def load(argument: str) -> Dataset:
         where=where,
         hint="expected x and y, or x_train, y_train, x_test and y_test",
     )
+
+
+def load_samples(argument: str) -> Samples:
+    """Samples of one archive, whose targets may be numbers, or several of them each.
+
+    Inputs as :func:`load` takes them, from ``x_test`` and ``y_test`` or else ``x`` and ``y``.
+
+    Raises:
+        DataError: if a key is missing, an array is damaged or pickled, or sizes do not fit.
+    """
+    path = existing(argument)
+    arrays, where = _read(path), str(path)
+    for x, y in (("x_test", "y_test"), ("x", "y")):
+        if {x, y} <= arrays.keys():
+            check_values(arrays[x].size + arrays[y].size, where)
+            targets = arrays[y]
+            if targets.dtype.kind not in "iubf" or targets.ndim < 1:
+                raise DataError(f"targets are {targets.dtype} {targets.shape}", where=where)
+            # Whole numbers stay so: a label may be an index.
+            form = np.float32 if targets.dtype.kind == "f" else np.int64
+            return Samples(name=path.stem, x=_inputs(arrays[x], where), y=targets.astype(form))
+    raise DataError("holds no x and y", where=where, hint="expected x and y, or x_test and y_test")
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

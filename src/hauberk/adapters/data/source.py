@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hauberk.core.errors import DataError
 from hauberk.core.registry import find
 
 if TYPE_CHECKING:
     from hauberk.core.data import Dataset
+    from hauberk.core.samples import Samples
 
 
 def load_dataset(source: str) -> Dataset:
@@ -20,13 +21,28 @@ def load_dataset(source: str) -> Dataset:
         UnknownNameError: if there is no such kind.
         DataError: if the data is missing, damaged, too large or not of the declared form.
     """
+    dataset: Dataset = _loaded("data", source)
+    return dataset
+
+
+def load_samples(source: str) -> Samples:
+    """Load inputs with targets of another form than one label: ``coco:FILE``, ``npz:FILE``.
+
+    Raises:
+        UnknownNameError: if there is no such kind.
+        DataError: if the data is missing, damaged, too large or not of the declared form.
+    """
+    samples: Samples = _loaded("samples", source)
+    return samples
+
+
+def _loaded(group: str, source: str) -> Any:
     kind, _, argument = source.partition(":")
-    load = find("data", kind.strip())
+    load = find(group, kind.strip())
     try:
-        dataset: Dataset = load(argument)
+        return load(argument)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot be read: {reason}", where=source[:200]) from None
     except MemoryError:
         raise DataError("does not fit into memory", where=source[:200]) from None
-    return dataset

@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 
 from hauberk.adapters.data.features_file import read_features
-from hauberk.adapters.data.source import load_dataset
+from hauberk.adapters.data.source import load_dataset, load_samples
 from hauberk.adapters.local.methods import ready
+from hauberk.adapters.local.tasks import has_classes, task_of
 from hauberk.adapters.models.source import model_digest, open_model
-from hauberk.core.errors import DataError
+from hauberk.core.data import Dataset
+from hauberk.core.errors import DataError, UserError
 from hauberk.core.ports import Work
 from hauberk.core.sharding import cut
-from hauberk.core.task import Classification
 from hauberk.core.threat import Norm, ThreatModel
 from hauberk.evaluate.robustness import evaluate
 from hauberk.evaluate.run import Run
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.attack.attack import Attack
-    from hauberk.core.data import Dataset
     from hauberk.core.model import Model
     from hauberk.core.ports import Executor, Shard
+    from hauberk.core.samples import Samples
     from hauberk.evaluate.result import Robustness
 
 
@@ -40,7 +41,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     whose test split at most ``samples`` are taken: drawn by ``seed``, in the drawn order if
     ``shuffled``. ``queries`` bound what is asked about a sample. ``surrogates`` are files, each
     with its digest, of models on which transferred points are found, ``features`` the file of
-    constraints on the columns of a table.
+    constraints on the columns of a table. ``task`` is what :func:`task_of` reads; other targets
+    than one label each come whole, without splits.
     """
 
     model: str
@@ -56,24 +58,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queries: int | None = None
     surrogates: tuple[tuple[str, str], ...] = ()
     features: tuple[str, str] | None = None
+    task: str = "classification"
 
     def work(self) -> Work:
         """The same as work for an engine."""
         return Work(opener=f"{__name__}:open_plan", spec=msgspec.to_builtins(self))
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> Dataset | Samples:
         """The samples, in order.
 
         Raises:
             DataError: if the source cannot be read.
         """
-        data = load_dataset(self.data).split("test")
+        data: Dataset | Samples
+        if has_classes(self.task):
+            data = load_dataset(self.data).split("test")
+        else:
+            data = load_samples(self.data)
         if len(data) <= self.samples and not self.shuffled:
             return data
         chosen = np.random.default_rng(self.seed).permutation(len(data))[: self.samples]
         return data.take(chosen if self.shuffled else np.sort(chosen))
 
-    def threat(self, data: Dataset) -> ThreatModel:
+    def threat(self, data: Dataset | Samples) -> ThreatModel:
         """The threat, with the constraints on the data's columns.
 
         Raises:
@@ -82,6 +89,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         threat = ThreatModel(norm=self.norm, eps=self.eps, queries=self.queries)
         if self.features is None:
             return threat
+        if not isinstance(data, Dataset):
+            raise UserError("constraints go with a table of classes", hint="leave out --features")
         path, digest = self.features
         _require_unchanged(path, digest)
         return replace(threat, features=read_features(path, data.columns))
@@ -103,6 +112,7 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
             threat,
             attacks=methods,
             eps=plan.radii,
+            task=task_of(plan.task),
             seed=plan.seed,
             run=Run(rows=(shard.start, shard.stop)),
         )
@@ -111,7 +121,7 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
     return do
 
 
-def opened_plan(plan: Plan) -> tuple[Model, Dataset, ThreatModel, dict[str, Attack]]:
+def opened_plan(plan: Plan) -> tuple[Model, Dataset | Samples, ThreatModel, dict[str, Attack]]:
     """The model, the samples, the threat and the attacks that a plan names.
 
     Raises:
@@ -122,13 +132,20 @@ def opened_plan(plan: Plan) -> tuple[Model, Dataset, ThreatModel, dict[str, Atta
     methods = ready(
         plan.attacks,
         model,
-        lambda: load_dataset(plan.data).split("validation"),
+        lambda: _others(plan),
         threat,
-        task=Classification(),
+        task=task_of(plan.task),
         seed=plan.seed,
         surrogates=[_unchanged(*one) for one in plan.surrogates],
     )
     return model, data, threat, methods
+
+
+def _others(plan: Plan) -> Dataset:
+    """Samples that the model is not judged on."""
+    if not has_classes(plan.task):
+        raise UserError(f"no attack can be fitted for {plan.task}: there is no other split")
+    return load_dataset(plan.data).split("validation")
 
 
 def _unchanged(name: str, digest: str) -> Model:

@@ -8,6 +8,8 @@ import numpy as np
 
 from hauberk.adapters.data.property_file import read_properties
 from hauberk.adapters.models.source import open_model
+from hauberk.core.data import Dataset
+from hauberk.core.errors import UserError
 from hauberk.evaluate.certify import certify
 from hauberk.evaluate.run import Run
 from hauberk.evaluate.safety import prove
@@ -38,6 +40,8 @@ def proofs(
         UserError: if the model, the norm or the file does not fit.
     """
     model, data = open_model(plan.model), plan.dataset()
+    if not isinstance(data, Dataset):
+        raise UserError("proofs know classes alone", hint="leave out --certify and --property")
     threat, run = plan.threat(data), Run(progress=progress)
     if n < len(data):
         data = data.take(np.arange(n))

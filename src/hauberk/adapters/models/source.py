@@ -30,12 +30,14 @@ def open_model(text: str) -> Model:
 
 
 def model_digest(text: str) -> str:
-    """The digest of a file's content; of a plug-in's model, that of its name.
+    """The digest of a file's content, or of the name by which a plug-in knows its model.
 
     Raises:
         ModelFormatError: if there is no such file.
     """
-    kind, _ = _plugin(text)
+    kind, argument = _plugin(text)
+    if kind and Path(argument).is_file():
+        return digest_bytes(f"{kind}:{digest_file(Path(argument))}".encode())
     if kind:
         return digest_bytes(text.encode())
     if not Path(text).is_file():
@@ -45,7 +47,10 @@ def model_digest(text: str) -> str:
 
 def located(text: str) -> str:
     """The same, from whatever folder it is asked about."""
-    return text if _plugin(text)[0] else str(Path(text).absolute())
+    kind, argument = _plugin(text)
+    if not kind:
+        return str(Path(text).absolute())
+    return f"{kind}:{Path(argument).absolute()}" if Path(argument).is_file() else text
 
 
 def _plugin(text: str) -> tuple[str, str]:

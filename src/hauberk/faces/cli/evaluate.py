@@ -38,6 +38,14 @@ _BOUNDED = 100
     "`best` ours.",
 )
 @click.option(
+    "--task",
+    default="classification",
+    show_default=True,
+    metavar="TASK",
+    help="What it means to be right: classification, binary, multi-label, regression:TOLERANCE, or "
+    "detection:GOAL with vanish, appear or mislabel.",
+)
+@click.option(
     "--budget",
     metavar="TIME",
     callback=lambda _ctx, _param, text: seconds(text),
@@ -124,7 +132,8 @@ def command(
 ) -> int:
     """Attack MODEL on held-out data, at several radii, and say how sure the figure is.
 
-    MODEL is a file, a KIND:NAME of a plug-in, or the address of an endpoint that speaks the Open
+    MODEL is a file, grid:FILE for a detector of the FastestDet family, a KIND:NAME of a plug-in, or
+    the address of an endpoint that speaks the Open
     Inference Protocol V2, http://HOST/v2/models/NAME; its owner has to consent (`hauberk consent`),
     and the client's token is read from HAUBERK_TOKEN.
 
@@ -132,6 +141,7 @@ def command(
     Exit code 1 where a limit of the gate is missed, or the figure is not to be believed.
     """
     from hauberk.adapters.local.proofs import proofs
+    from hauberk.adapters.local.tasks import task_of
     from hauberk.core.errors import UserError
     from hauberk.core.registry import find
     from hauberk.evaluate.compare import compare
@@ -145,12 +155,18 @@ def command(
         find("attack", name)
     if "smoothing" in what["ways"] and spec.threat.norm != "l2":
         raise UserError("smoothing certifies in l2", hint="--threat l2:0.25")
+    task_of(what["task"])  # an unknown one is refused before anything is opened
+    proven = what["ways"] or what["properties"]
+    if what["task"] != "classification" and (proven or endpoint.is_endpoint(model)):
+        raise UserError(
+            "proofs and endpoints know classification alone",
+            hint="leave out --task, or --certify and --property",
+        )
     bounded = budget is not None or width is not None
     if bounded and what["against"]:
         raise UserError("two models are compared on all samples", hint="without a budget or width")
     if endpoint.is_endpoint(model):
-        proven = what["ways"] or what["properties"] or what["against"]
-        if bounded or workers > 1 or engine or proven:
+        if bounded or workers > 1 or engine or proven or what["against"]:
             raise ConfigError(
                 "an endpoint is asked by one process, all samples at once, and proves nothing",
                 where=model,
@@ -179,7 +195,7 @@ def command(
     if other is not None:
         limits = {"clean_drop": spec.gate.clean_drop, "robust_gain": spec.gate.robust_gain}
         evidence += compare(measure(other)[0], result, subject=plan.digest, **limits)
-    if what["ways"] or what["properties"]:
+    if proven:
         with output.progress("proofs") as advance:
             evidence += proofs(plan, result.n, what["ways"], what["properties"], progress=advance)
     heading = f"{model}  {plan.digest[:19]}…  {result.name}, n = {result.n}{_threat(spec)}"
@@ -232,6 +248,7 @@ def _plan(
         samples=what["samples"],
         shuffled=shuffled,
         queries=what["queries"],
+        task=what["task"],
         features=(str(laws.absolute()), digest_file(laws)) if laws else None,
         surrogates=tuple((located(str(one)), digest_file(one)) for one in what["surrogates"]),
     )
@@ -278,6 +295,7 @@ def _told(
 ) -> int:
     """The result in the form asked for; as a page, with curves, classes and pictures."""
     from hauberk.adapters.local.evaluation import opened_plan
+    from hauberk.adapters.local.tasks import task_of
     from hauberk.evaluate.queries import query_curves
     from hauberk.faces.cli.lab_report import command_of, lab_page
 
@@ -287,6 +305,7 @@ def _told(
         return output.evidence(evidence, heading=heading)
 
     model, data, threat, attacks = opened_plan(plan)
-    queries = query_curves(model, data, threat, attacks=attacks, seed=plan.seed)
+    task = task_of(plan.task)
+    queries = query_curves(model, data, threat, attacks=attacks, seed=plan.seed, task=task)
     page = lab_page(plan, result, data, evidence, title=heading, queries=queries)
     return output.page(page.html(), evidence)

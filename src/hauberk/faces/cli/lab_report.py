@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hauberk.core.data import Dataset
 from hauberk.core.errors import DataError
 from hauberk.evaluate.result import rate
 from hauberk.govern.lab_page import ClassRow, Curve, LabPage
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hauberk.adapters.local.evaluation import Plan
-    from hauberk.core.data import Dataset
     from hauberk.core.evidence import Evidence
+    from hauberk.core.samples import Samples
     from hauberk.evaluate.result import Robustness
 
     Queries = Mapping[str, Sequence[tuple[int, float, float, float]]]
@@ -35,6 +36,8 @@ def command_of(plan: Plan) -> str:
     factors = [f"{radius / plan.eps:.12g}" for radius in plan.radii] if plan.eps else []
     if factors:
         words += ["--set", f"gate.eps_factors={','.join(factors)}"]
+    if plan.task != "classification":
+        words += ["--task", plan.task]
     if plan.queries is not None:
         words += ["--queries", str(plan.queries)]
     for file, _ in plan.surrogates:
@@ -47,7 +50,7 @@ def command_of(plan: Plan) -> str:
 def lab_page(
     plan: Plan,
     result: Robustness,
-    data: Dataset,
+    data: Dataset | Samples,
     evidence: Sequence[Evidence],
     *,
     title: str,
@@ -61,7 +64,9 @@ def lab_page(
         command=command_of(plan),
         evidence=evidence,
         curves=list(_curves(result)),
-        classes=list(_classes(data.y[: result.n], clean, worst)),
+        classes=list(_classes(data.y[: result.n], clean, worst))
+        if isinstance(data, Dataset)
+        else [],
         examples=list(_examples(result)),
         queries=[Curve(name=name, points=points) for name, points in queries.items()],
         row=board_row(plan, result),

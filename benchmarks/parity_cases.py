@@ -1,0 +1,230 @@
+"""Each attack beside the same attack of a library that has it, with the same budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.lab_peers import without_plots
+from hauberk.attack.boundary import Boundary
+from hauberk.attack.carlini_wagner import CarliniWagner
+from hauberk.attack.deepfool import DeepFool
+from hauberk.attack.elastic_net import ElasticNet
+from hauberk.attack.fab import FAB
+from hauberk.attack.fmn import FMN
+from hauberk.attack.hop_skip_jump import HopSkipJump
+from hauberk.attack.pgd_l0 import PGDL0
+from hauberk.attack.spsa import SPSA
+from hauberk.attack.square_l2 import SquareL2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor, nn
+
+    from hauberk.attack.attack import Attack
+    from hauberk.core.threat import Norm
+
+    Peer = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """``eps`` is the radius in which both search, None where both look for the nearest point."""
+
+    name: str
+    library: str
+    norm: Norm
+    ours: Attack
+    peer: Peer
+    eps: float | None = None
+    images: int = 100
+
+
+def cases() -> Iterator[Case]:
+    """All of them, the cheap ones first."""
+    yield Case(
+        name="deepfool",
+        library="foolbox",
+        norm="l2",
+        ours=DeepFool(nearest=True),
+        peer=_foolbox("L2DeepFoolAttack"),
+    )
+    yield Case(
+        name="deepfool",
+        library="foolbox",
+        norm="linf",
+        ours=DeepFool(nearest=True),
+        peer=_foolbox("LinfDeepFoolAttack"),
+    )
+    norms: tuple[tuple[Norm, float, float], ...] = (
+        ("linf", math.inf, 10.0),
+        ("l2", 2, 1.0),
+        ("l1", 1, 1.0),
+        ("l0", 0, 1.0),
+    )
+    for norm, order, stride in norms:
+        yield Case(
+            name="fmn",
+            library="adv-lib",
+            norm=norm,
+            ours=FMN(stride=stride, nearest=True),
+            peer=_adv_lib("fmn", norm=order, steps=100, α_init=stride),
+        )
+    for norm, order, _ in norms[:3]:
+        yield Case(
+            name="fab",
+            library="adv-lib",
+            norm=norm,
+            ours=FAB(steps=30, nearest=True),
+            peer=_adv_lib("fab", norm=order, n_iter=30, targeted_restarts=True),
+            images=50,
+        )
+    yield Case(
+        name="carlini-wagner",
+        library="foolbox",
+        norm="l2",
+        ours=CarliniWagner(searches=5, steps=200, rate=0.05, nearest=True),
+        peer=_foolbox(
+            "L2CarliniWagnerAttack",
+            binary_search_steps=5,
+            steps=200,
+            stepsize=0.05,
+            initial_const=1.0,
+            abort_early=False,
+        ),
+        images=50,
+    )
+    yield Case(
+        name="carlini-wagner",
+        library="ART",
+        norm="linf",
+        ours=CarliniWagner(searches=5, steps=200, rate=0.05, nearest=True),
+        peer=_art("CarliniLInfMethod", learning_rate=0.05, max_iter=200, batch_size=50),
+        images=50,
+    )
+    yield Case(
+        name="elastic-net",
+        library="foolbox",
+        norm="l1",
+        ours=ElasticNet(searches=5, steps=200, nearest=True),
+        peer=_foolbox(
+            "EADAttack",
+            binary_search_steps=5,
+            steps=200,
+            initial_stepsize=0.01,
+            initial_const=1.0,
+            regularization=0.01,
+            decision_rule="L1",
+            abort_early=False,
+        ),
+        images=50,
+    )
+    yield Case(
+        name="pgd-l0",
+        library="adv-lib, FMN",
+        norm="l0",
+        ours=PGDL0(),
+        peer=_adv_lib("fmn", norm=0, steps=100),
+        eps=15,
+    )
+    yield Case(
+        name="square-l2",
+        library="torchattacks",
+        norm="l2",
+        ours=SquareL2(queries=202),
+        peer=_torchattacks("Square", norm="L2", eps=2.5, n_queries=200, p_init=0.1, loss="margin"),
+        eps=2.5,
+        images=400,
+    )
+    yield Case(
+        name="spsa",
+        library="torchattacks",
+        norm="linf",
+        ours=SPSA(queries=2 * 64 * 20 + 1, pairs=64),
+        peer=_torchattacks("SPSA", eps=0.3, delta=0.03, lr=0.03, nb_iter=20, nb_sample=128),
+        eps=0.3,
+    )
+    yield Case(
+        name="boundary",
+        library="foolbox",
+        norm="l2",
+        ours=Boundary(queries=5000, nearest=True),
+        peer=_foolbox("BoundaryAttack", steps=4500),
+        images=50,
+    )
+    for norm in ("l2", "linf"):
+        yield Case(
+            name="hop-skip-jump",
+            library="ART",
+            norm=norm,
+            ours=HopSkipJump(queries=4000, nearest=True),
+            peer=_hop_skip_jump(norm),
+            images=30,
+        )
+
+
+def _foolbox(name: str, **settings: Any) -> Peer:
+    def run(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        library = import_module("foolbox")
+        model = library.PyTorchModel(module, bounds=(0, 1), device="cpu")
+        points: Tensor = getattr(library.attacks, name)(**settings)(model, x, y, epsilons=None)[0]
+        return points
+
+    return run
+
+
+def _torchattacks(name: str, **settings: Any) -> Peer:
+    def run(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        points: Tensor = getattr(import_module("torchattacks"), name)(module, **settings)(x, y)
+        return points.detach()
+
+    return run
+
+
+def _adv_lib(name: str, **settings: Any) -> Peer:
+    def run(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        without_plots()
+        torch.manual_seed(0)
+        points: Tensor = getattr(import_module("adv_lib.attacks"), name)(module, x, y, **settings)
+        return points.detach()
+
+    return run
+
+
+def _art(name: str, **settings: Any) -> Peer:
+    def run(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        kind = getattr(import_module("art.attacks.evasion"), name)
+        one = kind(_classifier(module), verbose=False, **settings)
+        return torch.from_numpy(one.generate(x.numpy(), y.numpy()))
+
+    return run
+
+
+def _hop_skip_jump(norm: Norm) -> Peer:
+    """As many steps as our queries pay for: ``100 √t`` looks and about 25 more at step ``t``."""
+
+    def run(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        kind = import_module("art.attacks.evasion").HopSkipJump
+        order = 2 if norm == "l2" else "inf"
+        one = kind(_classifier(module), norm=order, max_iter=13, init_eval=100, verbose=False)
+        return torch.from_numpy(one.generate(x.numpy(), y.numpy()))
+
+    return run
+
+
+def _classifier(module: nn.Module) -> Any:
+    kind = import_module("art.estimators.classification").PyTorchClassifier
+    return kind(
+        model=module,
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=(1, 28, 28),
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
