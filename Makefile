@@ -36,13 +36,16 @@ bench-%: $(VENV)/.dev          ## one benchmark; writes benchmarks/results/NAME.
 bench-lab: $(PEERS)/.done     ## the lab against other libraries, in an environment of its own
 	$(PEERS)/bin/python -m benchmarks.lab
 
+bench-parity: $(PEERS)/.done  ## what our attacks find beside what other libraries' find
+	$(PEERS)/bin/python -m benchmarks.parity
+
 bench-harden: $(PEERS)/.done  ## hardening against the published schedule, a plain loop and ART
 	$(PEERS)/bin/python -m benchmarks.harden
 
 bench-detection-peers: $(VENV)/.dev ## ours beside others; HAUBERK_DRIFT_PYTHON names theirs
 	$(BIN)/python -m benchmarks.detection_peers
 
-bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-tabular bench-distributed bench-gateway bench-scale bench-extraction bench-harden bench-ablation bench-auto   ## all benchmarks
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-parity bench-tabular bench-distributed bench-gateway bench-scale bench-extraction bench-harden bench-ablation bench-auto   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -156,11 +156,13 @@ def main() -> int:
         "--models", default="mnist-standard,mnist-robust,cifar-standard,cifar-robust"
     )
     parser.add_argument("--no-plots", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="keep the file's other parts")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     began, rates = time.process_time(), matmul_rates()
     known: dict[tuple[str, ...], tuple[float, float]] = {}
-    rows = [Row(id=f"matmul, GFLOP/s, {kind}", measured=rate / 1e9) for kind, rate in rates.items()]
+    rows = [Row(id=f"matmul, GFLOP/s: {kind}", measured=rate / 1e9) for kind, rate in rates.items()]
+    parts: dict[str, str] = {}
     times = (chosen.times, chosen.peer_times)
     plan: list[tuple[Norm, str, str, int]] = [
         ("linf", chosen.models, chosen.attacks, chosen.images),
@@ -175,6 +177,8 @@ def main() -> int:
                 right = float((one.module(one.x).argmax(1) == one.y).float().mean())
             rows.append(Row(id=f"{one.name} {norm}: accuracy untouched", measured=right))
             for name in names:
+                load = f"load {os.getloadavg()[0]:.1f}"
+                parts[f"{one.name} {norm}, {name}"] = f"n = {len(one.x)}, {load}"
                 for row in compared(name, one, norm, times=times, rates=rates, known=known):
                     print(
                         f"{time.process_time() - began:6.0f} s  {row}", file=sys.stderr, flush=True
@@ -184,17 +188,16 @@ def main() -> int:
         (RESULTS / "lab.svg").write_text(plots(chosen.images, ours, our_attack))
     facts = conditions(
         data="MNIST; CIFAR-10, JPEG copies",
-        n=chosen.images,
+        parts=parts,
         eps="linf .3 and 8/255, l2 2 and .5",
         step="eps / 10",
-        n_ensembles=chosen.long_images,
         runs=f"median of {chosen.times}, peers {chosen.peer_times}, ensembles 1",
         threads=1,
         dtype="float32, ours with bfloat16 inside and float32 verdicts",
         torch=torch.__version__,
         bf16=os.environ.get("ONEDNN_MAX_CPU_ISA", torch.backends.cpu.get_cpu_capability()),
     )
-    return publish("lab", facts, rows)
+    return publish("lab", facts, rows, keep=": " if chosen.keep else "")
 
 
 if __name__ == "__main__":

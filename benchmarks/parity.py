@@ -8,7 +8,6 @@ was measured before stays in the file, so that parts can be run apart: ``--only 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -19,7 +18,7 @@ import torch
 
 from benchmarks.lab_models import small_cnn, subjects
 from benchmarks.parity_cases import cases
-from benchmarks.table import RESULTS, Row, at_most, conditions, publish
+from benchmarks.table import Row, at_most, conditions, publish
 from hauberk.attack.ball import size
 from hauberk.core.data import Batch
 from hauberk.core.task import Classification
@@ -79,20 +78,15 @@ def main() -> int:
     parser.add_argument("--only", help="the names of the attacks, with commas")
     wanted = parser.parse_args().only
     torch.set_num_threads(1)
-    rows: dict[str, Row] = {}
-    file = RESULTS / "parity.json"
-    if wanted and file.exists():
-        rows = {one["id"]: Row(**one) for one in json.loads(file.read_text())["rows"]}
-    for case in cases():
-        if wanted and case.name not in wanted.split(","):
-            continue
-        for row in measured(case):
-            print(row, file=sys.stderr, flush=True)
-            rows[row.id] = row
     facts = conditions(
         data="MNIST, first test images", model="SmallCNN, standard", seed=0, torch=torch.__version__
     )
-    return publish("parity", facts, list(rows.values()))
+    code = 0
+    for case in cases():
+        if not wanted or case.name in wanted.split(","):
+            # Written after each, so that a run that is stopped has not run for nothing.
+            code |= publish("parity", facts, list(measured(case)), keep=": ")
+    return code
 
 
 if __name__ == "__main__":

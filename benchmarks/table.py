@@ -48,11 +48,23 @@ def conditions(**more: Any) -> dict[str, Any]:
     }
 
 
-def publish(name: str, facts: dict[str, Any], rows: list[Row]) -> int:
-    """Print the table and write ``benchmarks/results/NAME.json``; 1 if a target is missed."""
+def publish(name: str, facts: dict[str, Any], rows: list[Row], *, keep: str = "") -> int:
+    """Print the table and write ``benchmarks/results/NAME.json``; 1 if a target is missed.
+
+    With ``keep``, what these rows measure takes the place of the file's rows of the same part, the
+    text before that separator in their id; the file's other parts stay. What the facts say under
+    ``parts`` is laid over what the file says there.
+    """
     RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    if keep and file.exists():
+        old = json.loads(file.read_text())
+        mine = {row.id.partition(keep)[0] for row in rows}
+        others = [Row(**one) for one in old["rows"] if one["id"].partition(keep)[0] not in mine]
+        rows = sorted([*others, *rows], key=lambda row: row.id.partition(keep)[0])
+        facts["parts"] = {**old["conditions"].get("parts", {}), **facts.get("parts", {})}
     text = json.dumps({"conditions": facts, "rows": [asdict(row) for row in rows]}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    file.write_text(text + "\n")
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
     for row in rows:
         held = {True: "holds", False: "MISSED", None: ""}[row.holds]
