@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import Any
 
 import torch
-from torch import nn
-from torch.fx import GraphModule, Tracer
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Tracer
+from torch.nn.functional import relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _LIGHT = 5_000_000  # operations; a network of two convolutions for 28 × 28 pixels has a tenth
 
@@ -119,4 +118,42 @@ def _folded(module: nn.Module) -> nn.Module:
         parts[str(before.target)] = fused
         node.replace_all_uses_with(before)
         graph.erase_node(node)
+    _in_place(graph, parts)
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target is operator.getitem:
+            with graph.inserting_before(node):
+                node.replace_input_with(node.args[0], graph.call_function(_laid, (node.args[0],)))
     return GraphModule(module, graph)
+
+
+def _in_place(graph: Graph, parts: dict[str, nn.Module]) -> None:
+    """Rectify in place what nothing else reads: the outputs of convolutions, layers and sums."""
+    for node in graph.nodes:
+        of_module = node.op == "call_module" and isinstance(parts[str(node.target)], nn.ReLU)
+        if not of_module and (node.op != "call_function" or node.target not in (torch.relu, relu)):
+            continue
+        (before,) = node.all_input_nodes
+        layer = before.op == "call_module" and isinstance(
+            parts[str(before.target)], nn.Conv2d | nn.Linear
+        )
+        added = before.op == "call_function" and before.target in (operator.add, torch.add)
+        if len(before.users) == 1 and (layer or added):
+            node.op, node.target = "call_function", torch.relu_
+            node.args, node.kwargs = (before,), {}
+
+
+class _Laid(torch.autograd.Function):
+    """The same; the slope of a part is spread over the whole in another order, and put right."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(_: Any, slope: Tensor) -> Tensor:
+        return slope.contiguous(memory_format=torch.channels_last) if slope.ndim == 4 else slope
+
+
+def _laid(x: Any) -> Any:
+    # Shapes and lists of tensors have parts too.
+    return _Laid.apply(x) if isinstance(x, Tensor) else x  # type: ignore[no-untyped-call]

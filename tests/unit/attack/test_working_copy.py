@@ -109,3 +109,31 @@ def test_a_light_module_needs_no_copy() -> None:
     assert is_light(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), _images(1))
     heavy = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1), nn.Conv2d(256, 64, 3, padding=1))
     assert not is_light(heavy, _images(1))
+
+
+class Sliced(nn.Module):
+    """Halves its maps by slicing, asks for its own shape, and rectifies what is read twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Conv2d(1, 4, 3, padding=1)
+        self.two = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        z = torch.relu(y) + self.two(torch.relu(y + 0.1))
+        out: Tensor = torch.relu(z)[:, :, ::2, ::2].reshape(x.shape[0], -1)
+        return out
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("module", [Sliced(), conv_module(seed=0)], ids=["sliced", "plain"])
+def test_slopes_are_those_of_the_module(module: nn.Module, half: bool) -> None:
+    found = []
+    for one in (module.eval(), WorkingCopy(module, half=half)):
+        leaf = _images().requires_grad_()
+        found.append(torch.autograd.grad(one(leaf).sum(), leaf)[0])
+    # Rounding turns a few rectified values on or off; by and large they point the same way.
+    alike = torch.cosine_similarity(found[0].flatten(1), found[1].flatten(1))
+    assert float(alike.min()) > (0.97 if half else 0.99999)
