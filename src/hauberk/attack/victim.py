@@ -48,7 +48,7 @@ class Victim:
 
     With ``fast`` they come from a folded, channels-last copy where the machine has units for
     bfloat16, in which it works if ``half``, unless a ``sample`` ``(1, ...)`` shows the model to be
-    too light for it; :meth:`confirm` always asks the model itself, in full precision.
+    too light for that; :meth:`confirm` always asks the model itself, in full precision.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Victim:
     ) -> None:
         self._model = model
         module = module_of(model) if fast else None
-        if module is None or (sample is not None and is_light(module, sample)):
-            self._copy = None
-        else:
-            self._copy = working_copy(module, half=half)
+        self._copy = None
+        if module is not None:
+            light = sample is not None and is_light(module, sample)
+            self._copy = working_copy(module, half=half, light=light)
 
     @property
     def half(self) -> bool:

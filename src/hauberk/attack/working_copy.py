@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Tracer
-from torch.nn.functional import relu
+from torch.nn.functional import conv2d, fold, relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,16 +20,20 @@ class WorkingCopy:
     """A module's answers, nearly: float32 out; bfloat16 inside, or float32 without ``half``.
 
     Convolutions take the batch-norm that follows them into their weights, where the module can be
-    traced; otherwise it stays as it is. Nothing of the original is touched.
+    traced; otherwise it stays as it is. ``light`` is for short passes: float32 in the module's own
+    order, with slopes of convolutions by matrix products. Nothing of the original is touched.
     """
 
-    def __init__(self, module: nn.Module, *, half: bool = True) -> None:
-        self.half = half
-        twin = _finely_ended(_folded(copy.deepcopy(module).eval()))
-        for part in twin.modules():
+    def __init__(self, module: nn.Module, *, half: bool = True, light: bool = False) -> None:
+        self.half, self._light = half and not light, light
+        twin = _finely_ended(_folded(copy.deepcopy(module).eval(), laid=not light))
+        for part in twin.modules() if light else ():
+            if type(part) is nn.Conv2d and part.groups == 1 and part.padding_mode == "zeros":
+                part.__class__ = _SlimConv
+        for part in twin.modules() if not light else ():
             # Those that autocast would cast anew at every call.
             if (
-                half
+                self.half
                 and isinstance(part, nn.Conv2d | nn.Linear)
                 and not isinstance(part, _FineLinear)
             ):
@@ -40,7 +44,7 @@ class WorkingCopy:
 
     def __call__(self, points: Tensor) -> Tensor:
         """Outputs ``(batch, ...)`` float32 of ``points`` ``(batch, ...)``."""
-        if points.ndim == 4:
+        if points.ndim == 4 and not self._light:
             points = points.contiguous(memory_format=torch.channels_last)
         with torch.autocast(points.device.type, dtype=torch.bfloat16, enabled=self.half):
             out: Tensor = self._module(points)
@@ -58,13 +62,45 @@ class _FineLinear(nn.Linear):
             return super().forward(x.float())
 
 
-def working_copy(module: nn.Module, *, half: bool = True) -> WorkingCopy | None:
+class _SlimConv(nn.Conv2d):
+    """A convolution of few channels, whose slope the usual kernels are slow at."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or isinstance(self.padding, str):
+            return super().forward(x)
+        shape = (self.stride, self.padding, self.dilation)
+        out: Tensor = _Slim.apply(x, self.weight, self.bias, *shape)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _Slim(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *shape: Any) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.size, ctx.shape = x.shape[2:], shape
+        return conv2d(x, weight, bias, *shape)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        (weight,) = ctx.saved_tensors
+        stride, padding, dilation = ctx.shape
+        columns = weight.flatten(1).t() @ slope.flatten(2)
+        back = fold(columns, ctx.size, weight.shape[2:], dilation, padding, stride)
+        return back, None, None, None, None, None
+
+
+def working_copy(
+    module: nn.Module, *, half: bool = True, light: bool = False
+) -> WorkingCopy | None:
     """A working copy, or None where it would gain nothing or cannot be made."""
     first = next(module.parameters(), None)
-    if first is None or first.dtype != torch.float32 or not has_bfloat16(first.device.type):
+    if first is None or first.dtype != torch.float32:
+        return None
+    kind = first.device.type
+    if kind != "cpu" if light else not has_bfloat16(kind):
         return None
     try:
-        return WorkingCopy(module, half=half)
+        return WorkingCopy(module, half=half, light=light)
     except (RuntimeError, TypeError, ValueError):
         return None  # some modules cannot be copied; the original serves as well
 
@@ -95,8 +131,11 @@ def _finely_ended(module: nn.Module) -> nn.Module:
     return module
 
 
-def _folded(module: nn.Module) -> nn.Module:
-    """The module with each batch-norm that only follows one convolution folded into it."""
+def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
+    """The module with each batch-norm that only follows one convolution folded into it.
+
+    ``laid`` keeps the slopes in channels-last order.
+    """
     try:
         graph = Tracer().trace(module)
     except Exception:  # control flow that depends on data raises anything
@@ -119,7 +158,7 @@ def _folded(module: nn.Module) -> nn.Module:
         node.replace_all_uses_with(before)
         graph.erase_node(node)
     _in_place(graph, parts)
-    for node in list(graph.nodes):
+    for node in list(graph.nodes) if laid else ():
         if node.op == "call_function" and node.target is operator.getitem:
             with graph.inserting_before(node):
                 node.replace_input_with(node.args[0], graph.call_function(_laid, (node.args[0],)))

@@ -212,7 +212,7 @@ class TestWorkingCopy:
 
     @pytest.fixture
     def wrong_copy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def flipped(module: nn.Module, *, half: bool) -> nn.Module:
+        def flipped(module: nn.Module, *, half: bool, light: bool) -> nn.Module:
             return nn.Sequential(module, _Flip())
 
         monkeypatch.setattr(victim_module, "working_copy", flipped)

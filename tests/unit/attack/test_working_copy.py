@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hauberk.attack.working_copy import WorkingCopy, is_light
@@ -127,13 +129,32 @@ class Sliced(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", [{"half": False}, {"half": True}, {"light": True}], ids=str)
 @pytest.mark.parametrize("module", [Sliced(), conv_module(seed=0)], ids=["sliced", "plain"])
-def test_slopes_are_those_of_the_module(module: nn.Module, half: bool) -> None:
+def test_slopes_are_those_of_the_module(module: nn.Module, kind: dict[str, bool]) -> None:
     found = []
-    for one in (module.eval(), WorkingCopy(module, half=half)):
+    for one in (module.eval(), WorkingCopy(module, **kind)):
         leaf = _images().requires_grad_()
-        found.append(torch.autograd.grad(one(leaf).sum(), leaf)[0])
+        out = one(leaf.clone())  # a first layer may work in place
+        found.append(torch.autograd.grad(out.sum(), leaf)[0])
     # Rounding turns a few rectified values on or off; by and large they point the same way.
     alike = torch.cosine_similarity(found[0].flatten(1), found[1].flatten(1))
-    assert float(alike.min()) > (0.97 if half else 0.99999)
+    assert float(alike.min()) > (0.97 if kind.get("half") else 0.99999)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+)
+def test_slopes_by_products_are_those_of_the_kernel(
+    kernel: int, stride: int, padding: int, dilation: int
+) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 3, kernel, stride, padding, dilation)).eval()
+    slopes = []
+    for one in (module, WorkingCopy(module, light=True)):
+        leaf = _images(2).requires_grad_()
+        slopes.append(torch.autograd.grad(one(leaf).square().sum(), leaf)[0])
+    assert torch.allclose(slopes[0], slopes[1], rtol=1e-4, atol=1e-4)
