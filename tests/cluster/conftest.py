@@ -6,11 +6,15 @@ With ``HAUBERK_TEST_KUBECONFIG`` set they run there, in namespaces of their own.
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hauberk.testing.kube.chart import rendered
 from hauberk.testing.kube.process import ApiServer
-from hauberk.testing.kube.stage import Stage
+from hauberk.testing.kube.stage import RUNTIME, Stage
+
+CHART = Path(__file__).parents[2] / "deploy" / "helm" / "hauberk"
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +31,28 @@ def kubeconfig(api: ApiServer | Path) -> Path:
     return api if isinstance(api, Path) else api.kubeconfig
 
 
+@pytest.fixture(scope="session")
+def runtime() -> dict[str, Any] | None:
+    """The chart's training runtime: where Trainer runs, its webhook wants to see it."""
+    try:
+        trees = rendered(CHART)
+    except ImportError:  # no Helm here
+        return None
+    return next(tree for tree in trees if tree["kind"] == RUNTIME.kind)
+
+
 @pytest.fixture
-def stage(kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(
+    kubeconfig: Path,
+    runtime: dict[str, Any] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     stage = Stage.open(kubeconfig, tmp_path)
     try:
+        if runtime is not None:
+            stage.cluster.create(RUNTIME, runtime)
         yield stage
     finally:
         stage.close()

@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from hauberk.adapters.kserve.component import Shape
 from hauberk.core.digest import digest_bytes
 from hauberk.core.spec import ClusterSpec, parse_spec
-from hauberk.testing.kube.chart import VALUES, objections, permits, reaches, rendered
+from hauberk.testing.kube.chart import VALUES, by_kyverno, objections, permits, reaches, rendered
 from hauberk.testing.kube.derive import definition
 from hauberk.testing.kube.resources import defined_by
 from hauberk.testing.kube.schema import Validator, builtin_complaint, prune
@@ -32,6 +33,7 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "default": [],
     "tensorflow-serving": [values("tensorflow-serving")],
     "triton": [values("triton")],
+    "kyverno": [{"admission": {"engine": "kyverno", "actions": ["Warn", "Audit"]}}],
     "open": [{"admission": {"enabled": False}, "network": {"enabled": False}}],
     "stores": [
         {
@@ -46,6 +48,24 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def objects() -> list[dict[str, Any]]:
     return rendered(CHART, values("triton"))
+
+
+@pytest.fixture(scope="module")
+def kyverno() -> dict[str, Any]:
+    found: list[dict[str, Any]] = rendered(CHART, {"admission": {"engine": "kyverno"}})
+    assert of(found, "ValidatingAdmissionPolicy") == [], "one engine, not two"
+    (policy,) = of(found, "ClusterPolicy")
+    return policy
+
+
+@pytest.fixture(scope="module", params=["kubernetes", "kyverno"])
+def admission(
+    request: pytest.FixtureRequest, objects: list[dict[str, Any]], kyverno: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Both policies, as each of the two engines is given them."""
+    if request.param == "kyverno":
+        return {name: by_kyverno(kyverno, name) for name in ("signed", "state")}
+    return {name: of(objects, "ValidatingAdmissionPolicy", name)[0] for name in ("signed", "state")}
 
 
 def of(objects: list[dict[str, Any]], kind: str, name: str = "") -> list[dict[str, Any]]:
@@ -63,8 +83,38 @@ def test_every_object_fits_the_published_schemas(way: str) -> None:
             pod = tree["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"]
             job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": pod}
             assert builtin_complaint(job) == ""
-        else:
+        elif tree["kind"] != "ClusterPolicy":
             assert builtin_complaint(tree) == "", f"{tree['kind']} {tree['metadata']['name']}"
+
+
+def closed(schema: Any) -> Any:
+    """A schema that takes no other fields than those it names."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(one) for key, one in schema.items()}
+    return {"additionalProperties": False, **found} if "properties" in schema else found
+
+
+def test_kyverno_knows_every_field_of_its_policy(kyverno: dict[str, Any]) -> None:
+    models = pytest.importorskip("cloudcoil.models.kyverno.v1")
+    schema = closed(models.ClusterPolicy.model_json_schema())
+    jsonschema.validate(kyverno, schema)
+    wrong = copy.deepcopy(kyverno)
+    wrong["spec"]["rules"][0]["validate"]["cel"]["expresions"] = []
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, schema)
+
+
+def test_both_engines_deny_or_tell_alike(kyverno: dict[str, Any]) -> None:
+    assert {one["validate"]["failureAction"] for one in kyverno["spec"]["rules"]} == {"Enforce"}
+    (told,) = of(rendered(CHART, *WAYS["kyverno"]), "ClusterPolicy")
+    assert {one["validate"]["failureAction"] for one in told["spec"]["rules"]} == {"Audit"}
+    assert (kyverno["spec"]["emitWarning"], told["spec"]["emitWarning"]) == (False, True)
+    for rule in kyverno["spec"]["rules"]:
+        (where,) = rule["match"]["any"]
+        assert where["resources"]["namespaces"] == ["models"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -172,8 +222,11 @@ GOOD, OTHER = digest_bytes(b"good"), digest_bytes(b"other")
 SIGNED = {"m": f"{GOOD} {digest_bytes(b'twin')}", "n": digest_bytes(b"n")}
 
 
-def test_only_signed_digests_are_served(objects: list[dict[str, Any]]) -> None:
-    (policy,) = of(objects, "ValidatingAdmissionPolicy", "signed")
+Policies = dict[str, dict[str, Any]]
+
+
+def test_only_signed_digests_are_served(admission: Policies) -> None:
+    policy = admission["signed"]
     assert objections(policy, serving_pod(GOOD), signed=SIGNED) == []
     (why,) = objections(policy, serving_pod(OTHER), signed=SIGNED)
     assert "not signed" in why
@@ -184,8 +237,8 @@ def test_only_signed_digests_are_served(objects: list[dict[str, Any]]) -> None:
     assert objections(policy, bare, signed=SIGNED) != []
 
 
-def test_a_signed_digest_is_no_cover_for_another_program(objects: list[dict[str, Any]]) -> None:
-    (policy,) = of(objects, "ValidatingAdmissionPolicy", "signed")
+def test_a_signed_digest_is_no_cover_for_another_program(admission: Policies) -> None:
+    policy = admission["signed"]
     pod = serving_pod(GOOD)
     pod["spec"]["containers"][0]["image"] = "attacker/server:1"
     assert objections(policy, pod, signed=SIGNED) != []
@@ -196,8 +249,10 @@ def test_a_signed_digest_is_no_cover_for_another_program(objects: list[dict[str,
         assert objections(policy, hidden, signed=SIGNED) != [], "no label is a way around it"
 
 
-def test_a_pod_that_serves_nothing_is_none_of_its_business(objects: list[dict[str, Any]]) -> None:
-    (policy,) = of(objects, "ValidatingAdmissionPolicy", "signed")
+def test_a_pod_that_serves_nothing_is_none_of_its_business(
+    admission: Policies, objects: list[dict[str, Any]]
+) -> None:
+    policy = admission["signed"]
     pod = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"image": "x"}]}}
     assert objections(policy, pod, signed=SIGNED) == []
     gateway = of(objects, "Deployment", "gateway")[0]["spec"]["template"]
@@ -212,9 +267,9 @@ def insider() -> dict[str, Any]:
 
 
 def test_the_insider_cannot_read_the_model_store(
-    objects: list[dict[str, Any]], insider: dict[str, Any]
+    admission: Policies, objects: list[dict[str, Any]], insider: dict[str, Any]
 ) -> None:
-    (policy,) = of(objects, "ValidatingAdmissionPolicy", "state")
+    policy = admission["state"]
     (why,) = objections(policy, insider)
     assert "hauberk-state" in why
     disguised = copy.deepcopy(insider)
@@ -222,7 +277,7 @@ def test_the_insider_cannot_read_the_model_store(
     assert objections(policy, disguised) != [], "our image, but a shell"
     for kind in ("initContainers", "ephemeralContainers"):
         hidden = serving_pod(GOOD)
-        hidden["spec"][kind] = insider["spec"]["containers"]
+        hidden["spec"][kind] = copy.deepcopy(insider["spec"]["containers"])
         hidden["spec"][kind][0]["volumeMounts"][0]["name"] = "hauberk-state"
         assert objections(policy, hidden) != []
     assert objections(policy, serving_pod(GOOD)) == []

@@ -145,9 +145,10 @@ def test_an_object_is_held_to_its_schema(http: httpx.Client) -> None:
     answer = http.post("", json=bad)
     assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid")
     assert "spec.predictor.minReplicas" in answer.json()["message"]
-    odd = {**ISVC, "spec": {"predictor": {"nonsense": 1}}}
+    model = {"model": {"modelFormat": {"name": "onnx"}}}
+    odd = {**ISVC, "spec": {"predictor": {"nonsense": 1, **model}}}
     assert http.post("", params={"fieldValidation": "Strict"}, json=odd).status_code == 400
-    assert http.post("", json=odd).json()["spec"] == {"predictor": {}}
+    assert http.post("", json=odd).json()["spec"] == {"predictor": model}
 
 
 def test_built_in_types_are_held_to_the_published_schemas(server: ApiServer) -> None:
@@ -312,3 +313,14 @@ def test_kopf_really_starts_on_it(server: ApiServer, http: httpx.Client, tmp_pat
         operator.terminate()
         _, said = operator.communicate(timeout=20)
     assert "Traceback" not in said
+
+
+def test_kserve_wants_one_implementation_at_every_moment(http: httpx.Client) -> None:
+    model = {"model": {"modelFormat": {"name": "onnx"}}}
+    ours = {"containers": [{"name": "kserve-container", "image": "x"}]}
+    for predictor in ({}, {**model, **ours}, {"containers": [{"name": "aside", "image": "x"}]}):
+        assert http.post("", json=spec_of(**predictor)).status_code == 400, predictor
+    assert http.post("", json=spec_of(**model)).status_code == 201
+    assert patch(http, {"spec": {"predictor": {"model": None}}}).status_code == 400
+    assert patch(http, {"spec": {"predictor": ours}}).status_code == 400
+    assert patch(http, {"spec": {"predictor": {"model": None, **ours}}}).status_code == 200

@@ -81,10 +81,10 @@ class KServeDeployer:
         self._share(routing)
         self._admit(routing)
         service = labelled(self.cluster, self.shape.shield)
-        self._displace(service, self.shape.cluster.inject)
+        wanted, part = self.shape.spec(routing), self.shape.cluster.inject
+        self._displace(service, part, wanted[part]["containers"])
         name = service["metadata"]["name"]
-        tree = {"metadata": {"name": name}, "spec": self.shape.spec(routing)}
-        self.cluster.apply(SERVICE, tree)
+        self.cluster.apply(SERVICE, {"metadata": {"name": name}, "spec": wanted})
 
     def _admit(self, routing: Routing) -> None:
         """Tell the cluster's admission policy, where there is one, what may be served here."""
@@ -104,8 +104,11 @@ class KServeDeployer:
         if self.shared is not None and self.shared.cell(ORDER).data != data:
             self.shared.put(ORDER, data)
 
-    def _displace(self, service: dict[str, Any], part: str) -> None:
-        """Keep what the gateway replaces, then take it out; what was kept first stays kept."""
+    def _displace(self, service: dict[str, Any], part: str, ours: list[dict[str, Any]]) -> None:
+        """Keep what the gateway replaces, then put ours there; what was kept first stays kept.
+
+        In one write: KServe wants a component to have exactly one implementation at any moment.
+        """
         owners = service["metadata"].get("managedFields") or ()
         fresh = not any(one.get("manager") == "hauberk" for one in owners)
         standing = displaced(service["spec"], part)
@@ -118,8 +121,10 @@ class KServeDeployer:
             SHIELD, self.shape.shield, {"metadata": {"annotations": {ORIGINAL: note}}}
         )
         if standing:
-            gone = dict.fromkeys(standing)
-            self.cluster.merge(SERVICE, service["metadata"]["name"], {"spec": {part: gone}})
+            names = {one["name"] for one in ours}
+            beside = [one for one in component.get("containers") or () if one["name"] not in names]
+            change = {**dict.fromkeys(standing), "containers": [*beside, *ours]}
+            self.cluster.merge(SERVICE, service["metadata"]["name"], {"spec": {part: change}})
 
 
 def restore(cluster: Cluster, shape: Shape) -> None:

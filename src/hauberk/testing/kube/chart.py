@@ -135,6 +135,19 @@ def _fits(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     return True
 
 
+def by_kyverno(policy: dict[str, Any], name: str) -> dict[str, Any]:
+    """A rule of Kyverno's ``ClusterPolicy`` as the admission policy that says the same."""
+    (rule,) = [one for one in policy["spec"]["rules"] if one["name"] == name]
+    cel = rule["validate"]["cel"]
+    return {
+        "spec": {
+            "matchConditions": rule.get("celPreconditions") or [],
+            "variables": cel["variables"],
+            "validations": cel["expressions"],
+        }
+    }
+
+
 def objections(
     policy: dict[str, Any],
     pod: dict[str, Any],

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from lightkube import ApiError, Client
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.types import PatchType
 
 from hauberk.adapters.kserve.component import FRAMEWORKS
 from hauberk.adapters.kserve.deployer import SIGNED
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 IMAGE = "registry.example/hauberk@sha256:" + "0" * 64
 _POD = "gateway-0"
+RUNTIME = Kind("trainer.kubeflow.org", "v1alpha1", "TrainingRuntime", "trainingruntimes")
+_ESTABLISHED = 60.0  # seconds
 _DEFINITION: Any = create_global_resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
 )
@@ -73,32 +76,50 @@ SPEC: dict[str, Any] = {
 
 
 def install(kubeconfig: Path) -> str:
-    """Definitions where they are missing, and a namespace of our own; its name."""
+    """Definitions where they are missing, and a namespace of our own; its name.
+
+    What KServe and Trainer brought stays as it is. Our own definition is brought to this version.
+
+    Raises:
+        EnvironmentFault: if the API server does not serve them in time.
+    """
     os.environ["KUBECONFIG"] = str(kubeconfig)
     name = f"hauberk-{uuid.uuid4().hex[:8]}"
     with Client(field_manager="tests") as client:
-        trees = [definition("inferenceservices"), definition("trainjobs")]
-        for tree in [*trees, shield_definition(TEXTS)]:
-            try:
-                client.create(_DEFINITION(tree))
-            except ApiError as error:
-                if error.status.code != 409:
-                    raise
         client.create(_NAMESPACE({"metadata": {"name": name}}))
-        deadline = time.monotonic() + 30
-        while not _served(client, name) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        for kind in (SERVICE, TRAIN_JOB, RUNTIME):
+            if not _served(client, name, kind):
+                _define(client, definition(kind.plural))
+        _define(client, shield_definition(TEXTS), renew=True)
+        for kind in (SERVICE, TRAIN_JOB, RUNTIME, SHIELD):
+            deadline = time.monotonic() + _ESTABLISHED
+            while not _served(client, name, kind):
+                if time.monotonic() > deadline:
+                    raise EnvironmentFault(f"{kind.plural} are not served", where=str(kubeconfig))
+                time.sleep(0.1)
     return name
 
 
-def _served(client: Client, namespace: str) -> bool:
-    """Whether the API server answers for what was just defined, which takes it a moment."""
+def _define(client: Client, tree: dict[str, Any], *, renew: bool = False) -> None:
     try:
-        for kind in (SERVICE, SHIELD, TRAIN_JOB):
-            resource = create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)
-            list(client.list(resource, namespace=namespace))
-    except ApiError:
-        return False
+        client.create(_DEFINITION(tree))
+    except ApiError as error:
+        if error.status.reason != "AlreadyExists":
+            raise
+        if renew:
+            patch = {"spec": tree["spec"]}
+            client.patch(_DEFINITION, tree["metadata"]["name"], patch, patch_type=PatchType.MERGE)
+
+
+def _served(client: Client, namespace: str, kind: Kind) -> bool:
+    """Whether the API server answers for a kind; once it is defined, that takes it a moment."""
+    resource = create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)
+    try:
+        list(client.list(resource, namespace=namespace))
+    except ApiError as error:
+        if error.status.code == 404:
+            return False
+        raise
     return True
 
 

@@ -17,6 +17,7 @@ from hauberk.testing.kube.failures import Refusal, bad, conflict, exists, invali
 from hauberk.testing.kube.fields import applied, updated
 from hauberk.testing.kube.resources import BUILTIN, DEFINITIONS, Resource, defined_by
 from hauberk.testing.kube.schema import Validator, builtin_complaint, filled, prune
+from hauberk.testing.kube.webhooks import complaint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -267,6 +268,8 @@ class Verbs:
             self._validators[place] = Validator(resource.schema)
         if why := self._validators[place].complaint(tree):
             raise invalid(resource.kind, name, why)
+        if why := complaint(resource.kind, tree):
+            raise Refusal(400, "BadRequest", f"admission webhook denied the request: {why}")
         return tree
 
     def _shape(self, resource: Resource) -> dict[str, Any]:
