@@ -24,6 +24,7 @@ from hauberk.testing.toy_onnx import linear_onnx
 
 mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
+from hauberk.adapters.mlflow.following import Following  # noqa: E402
 from hauberk.adapters.mlflow.mirror import mirror  # noqa: E402
 from hauberk.adapters.mlflow.registry import MlflowRegistry  # noqa: E402
 
@@ -161,6 +162,21 @@ def test_challenger_then_champion_with_the_proof(
     facts = json.loads(registry._read(f"{place}/evidence.json", limit=1 << 20))
     assert facts["decision"][0]["body"] == {"verdict": "pass"}
     assert facts["signature"][0]["entry"] in {one.digest for one in home.ledger.entries()}
+    told: list[str] = []
+    shown = Following(name, lambda: registry, home.ledger, home.store, home.trust, told.append, 0.1)
+    route(Routing(primary=first))
+    for routing in (Routing(primary=first), canary, Routing(primary=second)):
+        body = {key: getattr(routing, key) for key in routing.__struct_fields__}
+        shown.see(routing)
+        home.ledger.append("deployment", routing.primary, body, at=3.0)
+        wanted = {"champion": "2" if routing.primary == second else "1"}
+        wanted |= {"challenger": "2"} if routing.canary else {}
+        deadline = time.monotonic() + 60
+        while registry.aliases(name) != wanted:
+            assert time.monotonic() < deadline, (registry.aliases(name), told)
+            time.sleep(0.1)
+    shown.close()
+    assert told == []
     state = ["--state", str(home.folder)]
     assert run(["models", "mirror", "--mlflow", url, "--name", name, *state]) == 0
     assert json.loads(capsys.readouterr().out)["champion"] == "2"

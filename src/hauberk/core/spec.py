@@ -72,6 +72,13 @@ class StateSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     blobs: str = ""
 
 
+class RegistrySpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A registry that the loop keeps in line: an MLflow server's https URL, and a name there."""
+
+    mlflow: str = ""
+    name: str = ""
+
+
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The gateway. ``consent`` is a signed token by which the owner agrees to a red team.
 
@@ -313,6 +320,7 @@ class Spec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: DataSpec = DataSpec()
     threat: ThreatSpec = ThreatSpec()
     state: StateSpec = StateSpec()
+    registry: RegistrySpec = RegistrySpec()
     serve: ServeSpec = ServeSpec()
     access: AccessSpec = AccessSpec()
     quota: QuotaSpec = QuotaSpec()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hauberk.adapters.local.files import create_file, write_file
 from hauberk.adapters.local.inbox import Command, Inbox
 from hauberk.adapters.local.sharing import Reach
+from hauberk.adapters.mlflow.following import following
 from hauberk.core.errors import EnvironmentFault
 from hauberk.core.spec import write_spec
 from hauberk.guard.calibration import Calibration
@@ -114,6 +115,13 @@ def control(
             )
         loop, inbox = make_loop(home, spec, on_turn=on_turn), Inbox(home.folder / "inbox")
         write_file(home.orders, write_spec(spec).encode())
+        shown = following(
+            spec,
+            ledger=home.ledger,
+            store=home.store,
+            trust=home.trust,
+            tell=lambda why: home.pager.page(spec.model.name, why, at=time.time()),
+        )
         loop.start()
         while not stop():
             with suppress(EnvironmentFault):  # it waits in the inbox for the next round
@@ -122,6 +130,8 @@ def control(
                         loop.take(command)
                     path.unlink()
             loop.tick()
+            if shown:
+                shown.see(loop.state.routing)
             time.sleep(PAUSE)
 
 

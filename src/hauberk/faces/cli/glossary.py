@@ -10,6 +10,8 @@ TEXTS: dict[str, str] = {
     "threat.eps": "radius of the ball, in the unit of the input",
     "state.ledger": "ledger and journal: a postgresql:// URL; empty is the state directory",
     "state.blobs": "models and other blobs: s3://BUCKET/PREFIX; empty is the state directory",
+    "registry.mlflow": "MLflow server that shows what serves and what is tried; empty is none",
+    "registry.name": "name of the model there; by default model.name",
     "serve.host": "address that the gateway binds",
     "serve.port": "port that the gateway binds; 0 lets the system choose",
     "serve.grpc_port": "port for gRPC on the same address; left out, there is none",

@@ -21,6 +21,7 @@ from hauberk.adapters.local.files import write_file
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.inbox import Inbox
 from hauberk.adapters.local.sharing import shared_state
+from hauberk.adapters.mlflow.following import following
 from hauberk.adapters.upstream.description import described
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError, EnvironmentFault, HauberkError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hauberk.adapters.kubernetes.cluster import Cluster
+    from hauberk.adapters.mlflow.following import Following
     from hauberk.core.ports import Entry
     from hauberk.loop.run import Loop
     from hauberk.loop.state import State
@@ -65,6 +67,7 @@ class Shield:
         self._loop: Loop | None = None
         self._deployer: KServeDeployer | None = None
         self._pager: EventPager | None = None
+        self._shown: Following | None = None
         self._driven: dict[str, Any] | None = None  # the spec that the loop was started with
         self._stale = True  # whether the InferenceService has to be looked at
         self._obstacle = "not looked at yet"
@@ -111,6 +114,8 @@ class Shield:
         """
         with self._lock:
             self._closed = True
+            if self._shown:
+                self._shown.close()
             said = (self._tree.get("spec") or {}).get("cluster") or {}
             plain = ClusterSpec()  # what else the spec says does not matter now
             if said.get("inject") == "transformer":
@@ -157,6 +162,15 @@ class Shield:
         )
         loop = make_loop(home, spec, ports=ports, on_turn=self._took)
         loop.start()
+        if self._shown:
+            self._shown.close()
+        self._shown = following(
+            spec,
+            ledger=home.ledger,
+            store=home.store,
+            trust=home.trust,
+            tell=lambda why: pager.page(self.name, why, at=time.time()),
+        )
         self._loop, self._deployer, self._pager, self._stale = loop, deployer, pager, True
         self._driven = tree.get("spec")
         found = home.ledger.entries(kind="evidence")
@@ -225,6 +239,8 @@ class Shield:
                     loop.take(command)
                 path.unlink()
         loop.tick()
+        if self._shown:
+            self._shown.see(loop.state.routing)
 
     def _took(self, turn: Turn) -> None:
         """A turn was journalled: show it as an event."""
