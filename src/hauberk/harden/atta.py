@@ -6,7 +6,7 @@ well as several from a random start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -29,7 +29,8 @@ class Atta(Recipe):
 
     Each sample's walk goes on from where it ended an epoch ago. Kept is its perturbation as a share
     of eps, two bytes a value; a checkpoint holds it too. ``step_size`` is in the unit of the input,
-    two thirds of eps if None.
+    two thirds of eps if None. The walks stay within ``stretch`` times eps: what holds against few
+    steps in a larger ball holds better against many in the ball.
 
     Raises:
         UserError: if a number is out of range, or the perturbations take more than 4 GiB.
@@ -39,17 +40,23 @@ class Atta(Recipe):
 
     per_epoch: int = 1
     step_size: float | None = None
+    stretch: float = 1.2
+    label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.per_epoch < 1:
             raise UserError("per_epoch must be at least 1")
+        if not 1 <= self.stretch <= 2:
+            raise UserError("stretch must lie in [1, 2]")
         if self.step_size is not None and not 0 < self.step_size < float("inf"):
             raise UserError(f"the step size must be positive, not {self.step_size}")
 
     def objective(self, given: Given) -> Objective:
         size = 2 / 3 * given.threat.eps if self.step_size is None else self.step_size
         attack = self.inner(given, steps=self.per_epoch, step_size=size)
+        wide = replace(given.threat, eps=self.stretch * given.threat.eps)
+        attack = replace(attack, threat=wide)
         if 2 * given.train.x.size > _MOST_BYTES:
             raise UserError(
                 f"{self.name} would keep {2 * given.train.x.size / 2**30:.1f} GiB of perturbations",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.core.data import Dataset
+    from hauberk.core.samples import Samples
     from hauberk.harden.average import Average
     from hauberk.harden.awp import AWP
     from hauberk.harden.collapse import Collapse
@@ -125,7 +126,7 @@ class _Loop:
     """One training: what it is of, and the steps that it is made of."""
 
     module: nn.Module
-    data: Dataset
+    data: Dataset | Samples
     schedule: Schedule
     objective: Objective
     seed: int
@@ -225,7 +226,7 @@ class _Loop:
 
 def train(
     module: nn.Module,
-    data: Dataset,
+    data: Dataset | Samples,
     schedule: Schedule,
     objective: Objective,
     *,
