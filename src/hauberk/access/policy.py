@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from hauberk.access.principal import ACTIONS
 from hauberk.core.errors import ConfigError
 
@@ -31,16 +33,14 @@ entity Model { name: String, data_class: String };
 _MAX_TEXT, _REMEMBERED = 1 << 20, 65536
 
 
-@dataclass(frozen=True)
-class Ruling:
+class Ruling(msgspec.Struct, frozen=True):
     """What a policy says, and the id of the one that decided."""
 
     allowed: bool
     policy: str
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What is asked for: a model and the class of the data that it is sent."""
 
     model: str

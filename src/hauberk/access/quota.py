@@ -13,6 +13,8 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from hauberk.core.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ LEASE = 300.0  # seconds after which a request in flight no longer counts: its p
 _SWEEP = 4096
 
 
-@dataclass(frozen=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """``cost`` units on the bucket ``key``; one comes back every ``period`` s, up to ``depth``."""
 
     key: str
@@ -35,8 +36,7 @@ class Charge:
     depth: float
 
 
-@dataclass(frozen=True)
-class Seat:
+class Seat(msgspec.Struct, frozen=True):
     """A place among the ``limit`` requests in flight of ``key``, for the request ``lease``."""
 
     key: str
@@ -82,13 +82,14 @@ class MemoryQuotas:
         return len(self._full_at)
 
     def take(self, charges: Sequence[Charge], *, at: float) -> float:
+        made, longest = {}, 0.0
         with self._lock:
-            made = [spend(self._full_at.get(one.key, 0.0), one, at) for one in charges]
-            wait = max((wait for _, wait in made), default=0.0)
-            if wait > 0:
-                return wait
-            for one, (after, _) in zip(charges, made, strict=True):
-                self._full_at[one.key] = after
+            for one in charges:
+                made[one.key], wait = spend(self._full_at.get(one.key, 0.0), one, at)
+                longest = max(longest, wait)
+            if longest > 0:
+                return longest
+            self._full_at.update(made)
             if len(self._full_at) > self._sweep:
                 self._full_at = {key: full for key, full in self._full_at.items() if full > at}
                 self._sweep = max(_SWEEP, 2 * len(self._full_at))
@@ -151,10 +152,9 @@ class QuotaRules:
 
     def arrival(self, owner: str, size: int) -> list[Charge]:
         """What a request with a body of ``size`` bytes costs before it is read."""
-        return [
-            *self._rate("requests", owner, self.requests, 1.0),
-            *self._rate("bytes", owner, self.bytes, float(size)),
-        ]
+        charges = self._rate("requests", owner, self.requests, 1.0)
+        charges += self._rate("bytes", owner, self.bytes, float(size))
+        return charges
 
     def content(self, owner: str, rows: int) -> list[Charge]:
         """What its rows cost."""

@@ -49,23 +49,35 @@ def from_bytes(pixels: NDArray[np.uint8], bounds: Bounds) -> NDArray[np.float32]
 def filtered(
     x: NDArray[np.float32], bounds: Bounds, *filters: Filter
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Images passed through filters of bytes one after another, and how far each moved.
+    """Images as :func:`cleaned` gives them, and how far each moved.
 
-    A filter takes the channels of one image. The suspicion ``(n,)`` is the mean absolute change
-    over the range: it grows with fine noise.
+    The suspicion ``(n,)`` is the mean absolute change over the range: it grows with fine noise.
+
+    Raises:
+        DataError: as :func:`to_bytes` does.
+    """
+    out = cleaned(x, bounds, *filters)
+    return out, moved(x, out, bounds)
+
+
+def cleaned(x: NDArray[np.float32], bounds: Bounds, *filters: Filter) -> NDArray[np.float32]:
+    """Images passed through filters of bytes one after another.
+
+    A filter takes the channels of one image.
 
     Raises:
         DataError: as :func:`to_bytes` does.
     """
     pixels = to_bytes(x, bounds)
     for image in pixels:
-        planes: Planes = list(image)
+        came: Planes = list(image)
+        planes = came
         for one in filters:
             planes = one(planes)
-        for place, plane in enumerate(planes):
-            image[place] = plane
-    cleaned = from_bytes(pixels, bounds)
-    return cleaned, moved(x, cleaned, bounds)
+        if planes is not came:
+            for place, plane in enumerate(planes):
+                image[place] = plane
+    return from_bytes(pixels, bounds)
 
 
 def moved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,10 @@ class Schema:
         Raises:
             DataError: saying which.
         """
-        low, high = float(x.min()), float(x.max())  # NaN wins both
-        if not (np.isfinite(low) and np.isfinite(high)):
+        # NaN wins both.
+        low = float(np.minimum.reduce(x, axis=None))
+        high = float(np.maximum.reduce(x, axis=None))
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise DataError("the values hold NaN or an infinity", where="input")
         if low < self.bounds.low or high > self.bounds.high:
             raise DataError(
@@ -63,12 +66,20 @@ class Schema:
                 hint="scale the input as the model's training data was",
             )
 
+    def check(self, x: NDArray[Any]) -> None:
+        """Refuse rows that do not fit.
+
+        Raises:
+            DataError: saying why.
+        """
+        self.check_form(x.shape, x.dtype)
+        self.check_values(x)
+
     def inspect(self, x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The rows as they came and a suspicion ``(batch,)`` of 0: a schema only refuses.
 
         Raises:
             DataError: if the rows do not fit.
         """
-        self.check_form(x.shape, x.dtype)
-        self.check_values(x)
+        self.check(x)
         return x, np.zeros(len(x), dtype=np.float32)

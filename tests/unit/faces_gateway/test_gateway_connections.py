@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from uvicorn.server import ServerState
 
 from hauberk.core.spec import parse_spec
 from hauberk.faces.gateway.listen import listen, reachable
+from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.protocol import bounded
 from hauberk.faces.gateway.server import _Server, config_of
-from hauberk.testing.asking import CLIENT
-from hauberk.testing.gateway_bench import Bench
+from hauberk.faces.gateway.workers import Workers
+from hauberk.testing.asking import CLIENT, json_body
+from hauberk.testing.gateway_bench import SHAPE, Bench
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 AUTH = f"Authorization: Bearer {CLIENT}\r\n".encode()
@@ -76,6 +81,71 @@ def test_an_ordinary_request_keeps_its_connection(port: int) -> None:
     got = talk(port, GET + b"\r\n", GET + b"\r\n", pause=0.1, wait=0.5)
     assert got.count(b"HTTP/1.1 200") == 2
     assert got.endswith(b"<still open>")
+
+
+def asked(name: str, *headers: bytes, form: bytes = b"1.1") -> bytes:
+    """An inference of one row in JSON, under this id."""
+    body = json.dumps(json_body(np.full((1, *SHAPE), 0.5, np.float32), id=name)).encode()
+    head = b"POST /v2/models/m/infer HTTP/" + form + b"\r\nHost: h\r\n" + AUTH
+    fields = b"".join(one + b"\r\n" for one in (*headers, b"Content-Length: %d" % len(body)))
+    return head + fields + b"\r\n" + body
+
+
+C = asked("c")
+
+
+def ids(got: bytes) -> list[str]:
+    return [found.decode() for found in re.findall(rb'"id":"([a-z]+)"', got)]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "on a thread"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [asked("a") + asked("b") + GET + b"\r\n" + asked("c")],
+        [asked("a"), asked("b"), GET + b"\r\n", asked("c")],
+        [asked("a")[:-9], asked("a")[-9:] + asked("b")[:9], asked("b")[9:] + GET, b"\r\n" + C],
+        [GET + b"\r\n" + asked("a") + asked("b")[:-1], asked("b")[-1:] + asked("c")],
+    ],
+    ids=["in one piece", "one by one", "cut anywhere", "behind another"],
+)
+def test_answers_come_in_the_order_of_their_requests(
+    port: int, parts: list[bytes], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if waits:
+        monkeypatch.setattr(Workers, "run", _elsewhere)
+    got = talk(port, *parts, pause=0.05, wait=0.5)
+    assert ids(got) == ["a", "b", "c"]
+    assert got.count(b"HTTP/1.1 200 OK") == 4
+    assert got.endswith(b"<still open>")
+
+
+async def _elsewhere(self: Workers, call: Callable[[], Any], *, small: bool = False) -> Any:
+    """Never on the event loop."""
+    del self, small
+    return await asyncio.to_thread(call)
+
+
+@pytest.mark.parametrize(
+    "request_", [asked("a", b"Connection: close"), asked("a", form=b"1.0")], ids=["1.1", "1.0"]
+)
+def test_a_connection_that_is_to_end_ends_with_its_answer(port: int, request_: bytes) -> None:
+    got = talk(port, request_)
+    assert ids(got) == ["a"]
+    assert b"connection: close" in got
+    assert not got.endswith(b"<still open>")
+
+
+def test_an_answer_that_cannot_be_counted_is_a_500(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: Any) -> None:
+        raise RuntimeError(given)
+
+    monkeypatch.setattr(Meters, "answered", broken)
+    got = talk(port, asked("a"))
+    assert got.startswith(b"HTTP/1.1 500")
+    assert b"RuntimeError" not in got
 
 
 def test_headers_that_trickle_are_cut_off(port: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,19 +70,21 @@ class Answered:
     route: Route
     digest: str
     logits: NDArray[np.float32]
+    _labels: NDArray[np.int64] | None = None
 
-    @cached_property
+    @property
     def labels(self) -> NDArray[np.int64]:
         """The class of each row."""
-        labels: NDArray[np.int64] = self.logits.argmax(1).astype(np.int64, copy=False)
-        return labels
+        if self._labels is None:
+            self._labels = self.logits.argmax(1).astype(np.int64, copy=False)
+        return self._labels
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """The probability of each row's class, as the model sees it."""
         # The greatest term of a softmax is one over the sum of the others' shares of it.
-        shares = np.exp(self.logits - self.logits.max(1, keepdims=True))
-        out: NDArray[np.float32] = 1.0 / shares.sum(1)
+        shares = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
+        out: NDArray[np.float32] = 1.0 / np.add.reduce(shares, axis=1)
         return out
 
     def records(

@@ -76,11 +76,21 @@ class App:
             certificate=scope.get("state", {}).get("certificate"),
             query=scope.get("query_string", b""),
         )
-        span = None if self.traces is None else self.traces.begin(call)
         try:
-            answer = await self._answer(call)
+            answer = await self.respond(call)
         except Gone:
             return
+        for message in answer.messages():
+            await send(message)
+
+    async def respond(self, call: Call) -> Answer:
+        """The answer to one call, counted and sealed.
+
+        Raises:
+            Gone: if the client went away before its body was there.
+        """
+        span = None if self.traces is None else self.traces.begin(call)
+        answer = await self._answer(call)
         if self.traces is not None:
             self.traces.end(span, call, answer)
         if call.action == "infer":
@@ -89,8 +99,7 @@ class App:
             )
         if self.sealing is not None and call.principal is not None:
             self.sealing.put(call.fact(answer, payload=self.keep_payloads))
-        for message in answer.messages():
-            await send(message)
+        return answer
 
     async def _answer(self, call: Call) -> Answer:
         """The answer or, of whatever went wrong, one line and a code."""

@@ -28,11 +28,17 @@ class Headers:
     """Headers by lower-case name; ``size`` is the bytes of all."""
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values: dict[bytes, list[bytes]] = {}
-        self.size = 0
-        for name, value in pairs:
-            self.size += len(name) + len(value)
-            self._values.setdefault(name.lower(), []).append(value.strip())
+        self._values: dict[bytes, bytes] = {}
+        self._more: dict[bytes, list[bytes]] = {}  # of those that were given more than once
+        size, values = 0, self._values
+        for given, value in pairs:
+            name = given.lower()
+            size += len(name) + len(value)
+            if name in values:
+                self._more.setdefault(name, []).append(value.strip())
+            else:
+                values[name] = value.strip()
+        self.size = size
 
     def one(self, name: bytes) -> bytes | None:
         """The value of a header that may be given once.
@@ -40,17 +46,18 @@ class Headers:
         Raises:
             BadRequest: if it is given twice.
         """
-        values = self._values.get(name, [])
-        if len(values) > 1:
+        if name in self._more:
             raise BadRequest("given more than once", where=name.decode("latin-1"))
-        return values[0] if values else None
+        return self._values.get(name)
 
     @property
     def announce_body(self) -> bool:
         """Whether a body follows them."""
-        return b"transfer-encoding" in self._values or any(
-            length != b"0" for length in self._values.get(b"content-length", [])
+        lengths = (
+            self._values.get(b"content-length", b"0"),
+            *self._more.get(b"content-length", ()),
         )
+        return b"transfer-encoding" in self._values or any(one != b"0" for one in lengths)
 
     @property
     def await_consent(self) -> bool:
@@ -65,8 +72,8 @@ def check_type(headers: Headers) -> None:
         WrongType: if it is.
         BadRequest: if a header is given twice.
     """
-    kind = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind not in _TYPES:
+    kind = headers.one(b"content-type") or b""
+    if kind not in _TYPES and kind.partition(b";")[0].strip().lower() not in _TYPES:
         raise WrongType("Content-Type must be application/json or application/octet-stream")
     if encoding_of(headers) not in {b"identity", *_ENCODINGS}:
         raise WrongType("Content-Encoding must be gzip, deflate or identity")
@@ -81,7 +88,7 @@ def encoding_of(headers: Headers) -> bytes:
     return (headers.one(b"content-encoding") or b"identity").lower()
 
 
-def decoded(body: bytearray, encoding: bytes, *, limit: int) -> bytes | bytearray:
+def decoded(body: bytes, encoding: bytes, *, limit: int) -> bytes:
     """The body as it was before it was encoded.
 
     Raises:
@@ -100,6 +107,17 @@ def decoded(body: bytearray, encoding: bytes, *, limit: int) -> bytes | bytearra
     if not inflate.eof or inflate.unused_data:
         raise BadRequest("is cut off, or something follows it", where="Content-Encoding")
     return data
+
+
+def fitting(body: bytes, limit: int) -> bytes:
+    """A body that is there as a whole.
+
+    Raises:
+        TooLarge: if it is longer than ``limit`` bytes.
+    """
+    if len(body) > limit:
+        raise TooLarge(f"a body may have {limit} bytes")
+    return body
 
 
 async def read_body(receive: Receive, headers: Headers, *, limit: int, seconds: float) -> bytearray:

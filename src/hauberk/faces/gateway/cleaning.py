@@ -35,7 +35,7 @@ def cleaner(names: Sequence[str]) -> Cleaner:
     """
     if not names:
         return as_it_came
-    from hauberk.guard.pixels import filtered  # noqa: PLC0415 - of an extra
+    from hauberk.guard.pixels import cleaned  # noqa: PLC0415 - of an extra
 
     kinds = [find("guard", name) for name in names]
 
@@ -46,7 +46,7 @@ def cleaner(names: Sequence[str]) -> Cleaner:
     def clean(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.float32]:
         try:
             # All on the same bytes: as one after another, without the way back and forth.
-            return filtered(x, bounds, *made(bounds))[0]
+            return cleaned(x, bounds, *made(bounds))
         except DataError as error:
             raise BadRequest(str(error)) from None
 

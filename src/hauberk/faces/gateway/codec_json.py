@@ -111,17 +111,15 @@ def build(head: Head, arrays: list[NDArray[Any]]) -> Request:
     Raises:
         BadRequest: if two inputs or two outputs share a name, or a choice is not a boolean.
     """
-    names = [one.name for one in head.inputs]
-    wanted = tuple(
-        Wanted(one.name, _flag(one.parameters, "binary_data")) for one in head.outputs or ()
-    )
-    for kind, given in (("inputs", names), ("outputs", [one.name for one in wanted])):
-        if len(set(given)) < len(given):
+    wanted = [Wanted(one.name, _flag(one.parameters, "binary_data")) for one in head.outputs or ()]
+    for kind, given in (("inputs", head.inputs), ("outputs", wanted)):
+        if len(given) > 1 and len({one.name for one in given}) < len(given):
             raise BadRequest("two tensors share a name", where=kind)
+    inputs = [Tensor(one.name, data) for one, data in zip(head.inputs, arrays, strict=True)]
     return Request(
         id=head.id,
-        inputs=tuple(Tensor(name, data) for name, data in zip(names, arrays, strict=True)),
-        wanted=wanted,
+        inputs=tuple(inputs),
+        wanted=tuple(wanted),
         binary=_flag(head.parameters, "binary_data_output") or False,
     )
 
@@ -184,7 +182,7 @@ def data_decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
 
 
 def _flag(parameters: Parameters | None, name: str) -> bool | None:
-    value = (parameters or {}).get(name)
+    value = parameters.get(name) if parameters else None
     if value is None or isinstance(value, bool):
         return value
     raise BadRequest(f"{name} must be true or false")

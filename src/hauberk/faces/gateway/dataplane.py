@@ -317,7 +317,7 @@ def _check(request: Request, lineup: Lineup) -> NDArray[np.float32]:
             raise BadRequest(f"no such output; known: {', '.join(OUTPUTS)}", where="outputs")
     x = request.inputs[0].data
     try:
-        lineup.primary.schema.inspect(x)
+        lineup.primary.schema.check(x)
     except DataError as error:
         raise BadRequest(str(error), hint=error.hint) from None
     return x
@@ -335,6 +335,8 @@ def _outputs(
     names = [wanted.name for wanted in request.wanted] or ["logits"]
     if abstained:
         names = [name for name in names if name in {LABEL, PREDICTION}] or [LABEL]
+    if names == ["logits"]:
+        return (Tensor("logits", blunt.logits(logits)),)
     made: dict[str, Callable[[], NDArray[Any]]] = {
         "logits": lambda: blunt.logits(logits),
         "probabilities": lambda: blunt.probabilities(logits),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+import msgspec
 
 from hauberk.access.policy import Policy, Roles, Target
 from hauberk.access.quota import MemoryQuotas, QuotaRules, Quotas, Seat, owner_of
@@ -19,7 +21,7 @@ from hauberk.core.errors import EnvironmentFault, HauberkError
 from hauberk.faces.gateway.faults import Forbidden, NotNow, TooMany, Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hauberk.access.principal import Action, Principal
     from hauberk.access.quota import Charge
@@ -35,13 +37,34 @@ HELD = QuotaRules(rows=0.5, burst=20.0)
 """What a client gets whose queries look like a campaign: a row every two seconds, ten at once."""
 
 
-@dataclass(frozen=True)
-class Visit:
+def _free(rows: int) -> None:
+    """Charge nothing."""
+    del rows
+
+
+class Visit(msgspec.Struct, frozen=True):
     """One request that was let in: by whom, and by which policy. ``rows`` charges its rows."""
 
     principal: Principal
     policy: str = ""
-    rows: Callable[[int], None] = lambda _: None
+    rows: Callable[[int], None] = _free
+
+
+class Place:
+    """One of a principal's places among the requests in flight, held within a ``with`` block."""
+
+    __slots__ = ("_quotas", "_seat")
+
+    def __init__(self, quotas: Quotas, seat: Seat | None) -> None:
+        self._quotas, self._seat = quotas, seat
+
+    def __enter__(self) -> None:
+        """Nothing more: it was taken when it was made."""
+
+    def __exit__(self, *error: object) -> None:
+        if self._seat is not None:
+            with suppress(HauberkError):  # its lease ends by itself
+                self._quotas.leave(self._seat)
 
 
 @dataclass
@@ -137,17 +160,15 @@ class Entrance:
             why = "fewer answers for now: these queries resemble a search of the model"
             raise TooMany(why, wait=error.wait) from None
 
-    @contextmanager
-    def seat(self, principal: Principal, model: str) -> Iterator[None]:
-        """Hold one of the principal's places among the requests in flight.
+    def seat(self, principal: Principal, model: str) -> Place:
+        """Take one of the principal's places among the requests in flight.
 
         Raises:
             TooMany: if all are taken.
             NotNow: if the counts cannot be had.
         """
         if self.rules.concurrent is None:
-            yield
-            return
+            return Place(self.quotas, None)
         key = f"seats/{_owner(principal, model)}"
         seat = Seat(key, f"{_PROCESS}-{next(_NUMBERS)}", self.rules.concurrent)
         try:
@@ -156,11 +177,7 @@ class Entrance:
             raise NotNow("quotas cannot be counted now") from None
         if not entered:
             raise TooMany("too many requests of yours at once", wait=1.0)
-        try:
-            yield
-        finally:
-            with suppress(HauberkError):  # its lease ends by itself
-                self.quotas.leave(seat)
+        return Place(self.quotas, seat)
 
     def freshen(self, *, renew: bool = False) -> None:
         """Take the issuer's keys as they are now; none that may be used means no token is good."""
@@ -189,4 +206,9 @@ class Entrance:
 
 
 def _owner(principal: Principal, model: str) -> str:
-    return owner_of((principal.tenant, principal.name, model))
+    return _key(principal.tenant, principal.name, model)
+
+
+@lru_cache(maxsize=4096)
+def _key(tenant: str, name: str, model: str) -> str:
+    return owner_of((tenant, name, model))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from hauberk.faces.gateway.body import decoded, encoding_of, pass_over, read_body
+import msgspec
+
+from hauberk.faces.gateway.body import decoded, encoding_of, fitting, pass_over, read_body
 from hauberk.faces.gateway.codec_json import encode
 from hauberk.faces.gateway.faults import TooSlow, WrongMethod
 from hauberk.faces.gateway.sealing import Fact
@@ -29,7 +31,9 @@ _PASS_BYTES, _PASS_SECONDS = 32 * 2**20, 2.0
 
 @dataclass(kw_only=True)
 class Call:
-    """One HTTP request, its body still to be read; ``started`` is by ``time.perf_counter``.
+    """One HTTP request; ``started`` is by ``time.perf_counter``.
+
+    Its body is the ``whole`` that came with it, or still to be read by ``receive``.
 
     What is found out about it on its way is noted here: who asks, for what, and by which policy.
     """
@@ -37,8 +41,8 @@ class Call:
     method: str
     path: tuple[str, ...]
     headers: Headers
-    receive: Receive
     started: float
+    receive: Receive | None = None
     certificate: Mapping[str, Any] | None = None
     query: bytes = b""
     principal: Principal | None = None
@@ -46,6 +50,7 @@ class Call:
     model: str = ""
     policy: str = ""
     content: memoryview | None = None
+    whole: bytes | None = None
     _read: bool = False
 
     def only(self, *methods: str) -> None:
@@ -59,12 +64,17 @@ class Call:
 
     async def body(self, *, limit: int, seconds: float) -> memoryview:
         """The body, decoded; raises as :func:`read_body` and :func:`decoded` do."""
-        data = await read_body(self.receive, self.headers, limit=limit, seconds=seconds)
+        data: bytes | bytearray
+        if self.whole is None:
+            assert self.receive is not None
+            data = await read_body(self.receive, self.headers, limit=limit, seconds=seconds)
+        else:
+            data = fitting(self.whole, limit)
         self._read = True
         encoding = encoding_of(self.headers)
         if encoding == b"identity":
             return memoryview(data)
-        return memoryview(await asyncio.to_thread(decoded, data, encoding, limit=limit))
+        return memoryview(await asyncio.to_thread(decoded, bytes(data), encoding, limit=limit))
 
     def fact(self, answer: Answer, *, payload: bool) -> Fact:
         """What the sealed log keeps of it, once its principal is known."""
@@ -90,14 +100,14 @@ class Call:
 
     async def settle(self, fault: Fault) -> Answer:
         """The answer to a fault, once what is left of the body is out of the way."""
-        over = self._read or not self.headers.announce_body
+        over = self._read or self.whole is not None or not self.headers.announce_body
         if not (over or self.headers.await_consent or isinstance(fault, TooSlow)):
+            assert self.receive is not None
             over = await pass_over(self.receive, limit=_PASS_BYTES, seconds=_PASS_SECONDS)
         return Answer.to(fault, close=not over)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What goes back; ``told`` is the response of the data plane within it."""
 
     body: bytes
@@ -123,16 +133,20 @@ class Answer:
         headers = (*fault.headers, _CLOSE) if close else fault.headers
         return cls(encode({"error": text}), fault.status, headers=headers)
 
-    def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The two ASGI messages that send it."""
-        headers = [
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """Its HTTP headers."""
+        return [
             (b"content-type", self.kind),
-            (b"content-length", str(len(self.body)).encode()),
+            (b"content-length", b"%d" % len(self.body)),
             (b"x-content-type-options", b"nosniff"),
             *self.headers,
         ]
+
+    def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The two ASGI messages that send it."""
+        status, headers = self.status.value, self.fields()
         return (
-            {"type": "http.response.start", "status": self.status.value, "headers": headers},
+            {"type": "http.response.start", "status": status, "headers": headers},
             {"type": "http.response.body", "body": self.body},
         )
 

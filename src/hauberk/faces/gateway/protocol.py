@@ -2,29 +2,50 @@
 
 Uvicorn bounds neither with httptools: a client that sends a byte now and then would hold its
 connection for good, one that sends headers without end would fill the memory.
+
+A small POST that is there as a whole is answered at once where the application can
+(:class:`Quick`), since a task, a cycle and two messages cost more than many a model.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from hauberk.faces.gateway.body import Headers
+from hauberk.faces.gateway.exchange import Answer, Call, split
+from hauberk.faces.gateway.faults import Fault
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Coroutine, Generator
 
     from hauberk.faces.gateway.limits import Limits
+
+
+class Quick(Protocol):
+    """An application that answers calls whose body is there: :class:`hauberk…app.App`."""
+
+    async def respond(self, call: Call) -> Answer:
+        """Answer a call; never raises where the body is there."""
 
 
 class Bounded(HttpToolsProtocol):
     """One connection; closed when it is late, answered 400 when its headers are too long."""
 
     limits: Limits  # set by bounded()
+    quick: Quick | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head = 0  # bytes of headers that are not complete yet; -1 within a body
         self._deadline: asyncio.TimerHandle | None = None
+        self._parts: list[bytes] | None = None  # of a body that may be answered at once
+        self._lives = True
+        self._first = False  # whether no request of the bytes at hand was answered at once
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -40,23 +61,125 @@ class Bounded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._head >= 0:
-            if self._deadline is None:  # the first bytes of a further request
-                self._arm()
             self._head += len(data)
+        self._first = True
         super().data_received(data)
+        if self._head > 0 and self._deadline is None and not self.transport.is_closing():
+            self._arm()  # the first bytes of a further request, but not all of its head
+        if self._parts is not None and not self.transport.is_closing():
+            self._wait()
         # A head that ended within these bytes is measured by the application.
         if self._head > self.limits.header_bytes and not self.transport.is_closing():
             self.send_400_response("The headers are too long.")
 
+    def on_message_begin(self) -> None:
+        # The scope is made when it is needed.
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
     def on_headers_complete(self) -> None:
         self._disarm()
         self._head = -1
-        super().on_headers_complete()
+        if self._is_quick():
+            self._lives = self.parser.should_keep_alive()
+            self._parts, self._first = [], False
+            return
+        self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        if self._parts is not None:
+            self._parts.append(body)
+            return
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        if self._parts is not None:
+            parts, self._parts = self._parts, None
+            self._answer(parts[0] if len(parts) == 1 else b"".join(parts))
+        else:
+            super().on_message_complete()
         self._head = 0
         self._disarm()
+
+    def _is_quick(self) -> bool:
+        """Whether the application may be asked without a cycle of its own.
+
+        Of several requests in one piece the first alone, lest other connections wait for all.
+        """
+        if self.quick is None or not self._first or self.parser.get_method() != b"POST":
+            return False
+        busy = self.pipeline or not (self.cycle is None or self.cycle.response_complete)
+        if busy or self.expect_100_continue or self.flow.write_paused:
+            return False
+        if self.parser.should_upgrade() or self.parser.get_http_version() != "1.1":
+            return False
+        most = self.limits.connections
+        return len(self.connections) < most and len(self.tasks) < most and b"%" not in self.url
+
+    def _answer(self, body: bytes) -> None:
+        assert self.quick is not None
+        path, _, query = self.url.partition(b"?")
+        call = Call(
+            method="POST",
+            path=split(path.decode("latin-1")),
+            headers=Headers(self.headers),
+            started=time.perf_counter(),
+            certificate=self.app_state.get("certificate"),
+            query=query,
+            whole=body,
+        )
+        work = self.quick.respond(call)
+        try:
+            waits_for = work.send(None)
+        except StopIteration as done:
+            self._send(done.value)
+            return
+        except Exception:
+            self.logger.exception("the application failed")
+            self._lives = False
+            self._send(Answer.to(Fault("internal error; the gateway's log says more")))
+            return
+        self._go_on(resumed(work, waits_for))
+
+    def _send(self, answer: Answer) -> None:
+        """Write the answer whole and wait for the next request."""
+        content = [STATUS_LINE[answer.status]]
+        for name, value in (*self.server_state.default_headers, *answer.fields()):
+            content += (name, b": ", value, b"\r\n")
+        content += (b"\r\n" if self._lives else b"connection: close\r\n\r\n", answer.body)
+        self.transport.write(b"".join(content))
+        if self._lives:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self.transport.close()
+
+    def _begin(self) -> None:
+        """A cycle of its own for the request whose headers are complete."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
+
+    def _wait(self) -> None:
+        """The body is not there yet: go on as any other request does."""
+        parts, self._parts = self._parts or [], None
+        self._begin()
+        for part in parts:
+            super().on_body(part)
+
+    def _go_on(self, work: Coroutine[Any, Any, Answer]) -> None:
+        """The answer takes its time: send it from a cycle, so that further requests queue up."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            del scope, receive
+            for message in (await work).messages():
+                await send(message)
+
+        usual, self.app = self.app, app
+        self._begin()
+        self.app = usual
+        super().on_message_complete()
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(self.limits.header_seconds, self._late)
@@ -72,6 +195,23 @@ class Bounded(HttpToolsProtocol):
             self.transport.close()
 
 
-def bounded(limits: Limits) -> type[Bounded]:
+@coroutine
+def resumed(work: Coroutine[Any, Any, Answer], waits_for: Any) -> Generator[Any, Any, Answer]:
+    """What is left of a coroutine that was begun outside a task and now waits for something."""
+    try:
+        while True:
+            try:
+                came = yield waits_for
+            except BaseException as error:  # its own to handle, a cancellation too
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(came)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    finally:
+        work.close()
+
+
+def bounded(limits: Limits, quick: Quick | None = None) -> type[Bounded]:
     """The protocol with its limits, as uvicorn's configuration takes it."""
-    return type("BoundedHTTP", (Bounded,), {"limits": limits})
+    return type("BoundedHTTP", (Bounded,), {"limits": limits, "quick": quick})

@@ -104,7 +104,8 @@ class Served:
             raise HauberkError(
                 f"failed: {type(error).__name__}", where=short(self.digest)
             ) from None
-        if out.shape != (len(x), self.run.classes) or not np.isfinite(out).all():
+        fits = out.shape == (len(x), self.run.classes)
+        if not fits or not np.logical_and.reduce(np.isfinite(out), axis=None):
             raise HauberkError(
                 "answered another shape, NaN or an infinity", where=short(self.digest)
             )

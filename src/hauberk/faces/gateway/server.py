@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
@@ -130,12 +131,10 @@ def run(
     gateway.tap.start()
     if gateway.hand_over is not None:
         gateway.hand_over.start()
-    before = _quick()
     try:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        with _quick(), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_serve(_Server(config, gateway, spec, state), sock, follower))
     finally:
-        sys.setswitchinterval(before)
         retract(state)
         gateway.workers.close()
         gateway.app.plane.afterwards.close(spec.serve.drain_seconds)
@@ -152,17 +151,23 @@ def run(
         logger.removeHandler(relay)
 
 
-def _quick() -> float:
-    """Keep the interpreter from holding up requests; returns how long a thread ran at a time.
+@contextmanager
+def _quick() -> Iterator[None]:
+    """Keep the interpreter, the collector and linear algebra from holding up requests.
 
     A thread that writes records could keep the event loop waiting for 5 ms. What is loaded by now
-    stays for good, so the collector need not look at it again and again.
+    stays for good, so the collector need not look at it again and again. Threads that a product of
+    small matrices is shared out to wait for one another in a loop, and burn a core with it.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-    return before
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
@@ -170,7 +175,7 @@ def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.app,
         loop="uvloop",
-        http=bounded(gateway.limits),
+        http=bounded(gateway.limits, gateway.app),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from hauberk.faces.gateway.faults import BadRequest
@@ -42,8 +42,7 @@ def dtype_of(datatype: str, *, where: str) -> np.dtype[Any]:
     return DATATYPES[datatype]
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """A named array; its datatype and shape are the array's."""
 
     name: str
@@ -55,16 +54,14 @@ class Tensor:
         return _NAMES[self.data.dtype]
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """An output that the client asked for; ``binary`` is None where it left the choice."""
 
     name: str
     binary: bool | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One inference request; no ``wanted`` means the model's default outputs.
 
     ``binary`` is the form of those outputs for which ``wanted`` does not choose.
@@ -77,16 +74,17 @@ class Request:
 
     def is_binary(self, name: str) -> bool:
         """Whether the client takes that output as raw bytes."""
-        chosen = next((one.binary for one in self.wanted if one.name == name), None)
-        return self.binary if chosen is None else chosen
+        for one in self.wanted:
+            if one.name == name and one.binary is not None:
+                return one.binary
+        return self.binary
 
 
-@dataclass(frozen=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """One inference response."""
 
     model: str
     version: str
     id: str
     outputs: tuple[Tensor, ...]
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    parameters: Mapping[str, str | int | float | bool] = msgspec.field(default_factory=dict)

@@ -27,7 +27,7 @@ class Workers:
         self._limit = threads + queue
         self.busy = 0
         self._inline = inline_seconds
-        self._typical = 2 * inline_seconds
+        self._typical = self._last = 2 * inline_seconds
 
     async def run(self, call: Callable[[], T], *, small: bool = False) -> T:
         """The result of ``call()``, made on one of the threads.
@@ -55,9 +55,11 @@ class Workers:
             return call()
         finally:
             took = time.perf_counter() - started
-            # Quick to leave the event loop, slow to come back to it.
-            weight = 0.5 if took > self._inline else 0.05
-            self._typical += weight * (took - self._typical)
+            # Quick to leave the event loop, slow to come back to it; but one slow call between
+            # quick ones is the machine's, not the model's.
+            seen, self._last = min(took, self._last), took
+            weight = 0.5 if seen > self._inline else 0.05
+            self._typical += weight * (seen - self._typical)
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""
