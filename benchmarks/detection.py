@@ -78,8 +78,8 @@ def measure(name: str, keep: Path | None) -> list[Row]:
             out.append(Row(id=f"{label}, 90th percentile", measured=found["p90"]))
             if found["found"] < 1:
                 out.append(Row(id=f"{label}, share found", measured=found["found"]))
-        if "interval" in found:
-            out.append(Row(id=f"{label}, upper end", measured=found["interval"][1]))
+        for end, value in zip(("lower end", "upper end"), found.get("interval", ()), strict=False):
+            out.append(Row(id=f"{label}, {end}", measured=value))
     return out + _gauge_rows(name, [one for _, one in parts])
 
 

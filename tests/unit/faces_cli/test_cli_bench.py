@@ -67,9 +67,11 @@ def test_seeds_are_pooled_and_a_kept_tally_comes_back() -> None:
     ]
     kept = [msgspec.json.decode(msgspec.json.encode(one), type=Tally) for one in found]
     assert kept == found
-    accuracy, false, waits = pooled(kept, Effort(requests=5000))
+    accuracy, false, length, waits = pooled(kept, Effort(requests=5000))
     assert accuracy["measured"] == pytest.approx(0.8)
     assert (false["measured"], false["n"]) == (1.0, 10_000)
+    assert length["measured"] == 10_000
+    assert length["interval"] == pytest.approx([10_000 / 5.572, 10_000 / 0.0253], rel=2e-3)
     assert (waits["measured"], waits["p90"], waits["found"]) == (8.0, None, 0.5)
 
 

@@ -105,6 +105,7 @@ def pooled(tallies: Iterable[Tally], effort: Effort) -> list[dict[str, Any]]:
     return [
         *(_accuracy(name, values) for name, values in right.items()),
         *(_false(*key, counts, effort) for key, counts in false.items()),
+        *(_run_length(*key, counts, effort) for key, counts in false.items()),
         *(_delay(*key, waits) for key, waits in delays.items()),
     ]
 
@@ -133,6 +134,18 @@ def _false(name: str, stream: str, found: list[int], effort: Effort) -> dict[str
         "id": f"{name}: false alarms in {PER} requests, {stream}",
         "measured": total / seen * PER,
         "interval": [low / seen * PER, high / seen * PER],
+        "n": seen,
+    }
+
+
+def _run_length(name: str, stream: str, found: list[int], effort: Effort) -> dict[str, Any]:
+    """Requests to a false alarm, as measured; None, and the interval open above, without any."""
+    total, seen = sum(found), effort.requests * len(found)
+    low, high = _poisson(total)
+    return {
+        "id": f"{name}: requests to a false alarm, {stream}",
+        "measured": seen / total if total else None,
+        "interval": [seen / high, seen / low if total else None],
         "n": seen,
     }
 

@@ -122,7 +122,7 @@ def _conditions(spec: Spec, seeds: int, *, quick: bool) -> dict[str, Any]:
 def _cells(row: dict[str, Any]) -> list[str]:
     def told(value: Any) -> str:
         if isinstance(value, list):
-            return " to ".join(f"{one:.3g}" for one in value)
+            return " to ".join(map(told, value))
         return "-" if value is None else f"{value:.3g}"
 
     more = row.get("interval", row.get("p90", ""))
