@@ -238,6 +238,8 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ``delta`` is the probability, over the draw of the calibration set, that this bound fails.
     Screening may add ``budget_ms`` to a request. When it takes longer, ``over_budget`` says whether
     only as many requests are screened as fit, or each is answered first and screened afterwards.
+    ``sensors`` are what a pair is calibrated with, the usual ones if none is named. ``also`` are
+    monitors that the loop reports and pages on, beside those of attack and drift.
     """
 
     alpha: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.01
@@ -245,6 +247,8 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     flag_p: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
     budget_ms: Positive | None = None
     over_budget: Literal["sample", "after"] = "after"
+    sensors: tuple[Text, ...] = ()
+    also: tuple[Literal["faults", "labels", "gauge"], ...] = ()
 
 
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

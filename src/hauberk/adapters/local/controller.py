@@ -15,13 +15,13 @@ from hauberk.adapters.mlflow.following import following
 from hauberk.core.errors import EnvironmentFault
 from hauberk.core.spec import write_spec
 from hauberk.guard.calibration import Calibration
+from hauberk.guard.gauge import Gauge
 from hauberk.loop.hands import Ports
 from hauberk.loop.lookout import Watchers
 from hauberk.loop.run import Loop
 from hauberk.loop.turns import Turn, last_turn
+from hauberk.monitor import station
 from hauberk.monitor.agreement import AgreementMonitor
-from hauberk.monitor.drift import DriftMonitor
-from hauberk.monitor.suspicion import SuspicionMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,10 +49,10 @@ def make_loop(
         if served.calibration is None:
             return []
         fitted = Calibration.from_bytes(home.store.get(served.calibration))
-        return [
-            SuspicionMonitor(alpha=spec.detect.alpha, calibration=fitted),
-            DriftMonitor(calibration=fitted, alpha=spec.detect.alpha),
-        ]
+        gauge = Gauge.from_bytes(home.store.get(fitted.gauge)) if fitted.gauge else None
+        wanted = ("attack", "drift", *spec.detect.also)
+        made = station.monitors(fitted, gauge=gauge, alpha=spec.detect.alpha, only=wanted)
+        return list(made.values())
 
     def tally(watch: Watch) -> Monitor:
         return AgreementMonitor(

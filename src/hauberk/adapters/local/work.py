@@ -17,6 +17,7 @@ from hauberk.adapters.local.judgement import judgement
 from hauberk.core.errors import UserError
 from hauberk.evaluate.drill import attempts, drills
 from hauberk.guard.pair import Drill, calibrate
+from hauberk.guard.panel import HEDGES, SENSORS
 from hauberk.harden.clean import Clean
 from hauberk.harden.composition import compose
 from hauberk.harden.run import Run
@@ -124,11 +125,14 @@ def calibration(shop: Shop, primary: str, twin: str, *, gauged: bool = False) ->
     known = _some(shop.data.split("validation"), _LEARNED, seed)
     held = _some(shop.data.split("calibration"), _CALIBRATED, seed)
     drilled = drills(model, known, shop.threat, seed=seed)
+    sensors = shop.spec.detect.sensors or SENSORS
     drill = Drill(
         x=known.x,
         hostile=drilled.hostile,
         harmless=drilled.harmless,
         attempts=attempts(model, held, shop.threat, seed=seed),
+        sensors=sensors,
+        hedges=tuple(name for name in HEDGES if name in sensors),
     )
     served, robust = shop.session(primary), shop.session(twin)
     fitted = calibrate(

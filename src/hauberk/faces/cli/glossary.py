@@ -94,6 +94,8 @@ TEXTS: dict[str, str] = {
     "detect.flag_p": "p-value below which one request is flagged",
     "detect.budget_ms": "time that screening may add to a request; none by default",
     "detect.over_budget": "what happens beyond it: sample the requests, or screen them afterwards",
+    "detect.sensors": "sensors that a pair is calibrated with; the usual ones by default",
+    "detect.also": "monitors that the loop pages on beside attack and drift: faults, labels, gauge",
     "harden.method": "how the model is hardened: a method and the parts that join it",
     "harden.epochs": "passes over the training data; by default by its size",
     "harden.steps": "steps of the inner attack; by default by the data's size",
