@@ -76,7 +76,8 @@ def test_seeds_are_pooled_and_a_kept_tally_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "low", "high"), [(0, 0.0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.390)]
+    ("count", "low", "high"),
+    [(0, 0.0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.390), (1364, 1292.57, 1438.35)],
 )
 def test_the_interval_of_a_count_is_that_of_the_tables(count: int, low: float, high: float) -> None:
     assert np.allclose(_poisson(count), (low, high), atol=2e-3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from scipy.special import gammaincinv
 
 from hauberk.adapters.local.yardstick import Bench, Mix, delay, false_alarms, summary
 
@@ -162,21 +163,6 @@ def _delay(name: str, attack: str, mix: str, found: list[int | None]) -> dict[st
 
 
 def _poisson(count: int) -> tuple[float, float]:
-    """Exact 95 % interval of a Poisson mean from one count (Garwood 1936), by bisection."""
-
-    def tail(mean: float, upto: int) -> float:
-        term = total = float(np.exp(-mean))
-        for k in range(1, upto + 1):
-            term *= mean / k
-            total += term
-        return total
-
-    def where(share: float, upto: int) -> float:
-        low, high = 0.0, count + 10 * np.sqrt(count + 1) + 10
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if tail(middle, upto) > share else (low, middle)
-        return float(low)
-
-    below = 0.0 if count == 0 else where(0.975, count - 1)
-    return below, where(0.025, count)
+    """Exact 95 % interval of a Poisson mean from one count (Garwood 1936)."""
+    low = float(gammaincinv(count, 0.025)) if count else 0.0
+    return low, float(gammaincinv(count + 1, 0.975))
