@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -159,16 +159,20 @@ class QuotaRules:
     def content(self, owner: str, rows: int) -> list[Charge]:
         """What its rows cost."""
         charges = self._rate("rows", owner, self.rows, float(rows))
-        if self.rows_per_day is not None:
-            charges.append(
-                Charge(f"day/{owner}", float(rows), DAY / self.rows_per_day, self.rows_per_day)
-            )
+        if (day := self.rows_per_day) is not None:
+            charges.append(_charge("day", owner, float(rows), DAY / day, day))
         return charges
 
     def _rate(self, kind: str, owner: str, rate: float | None, cost: float) -> list[Charge]:
         if rate is None:
             return []
-        return [Charge(f"{kind}/{owner}", cost, 1 / rate, max(1.0, rate * self.burst))]
+        return [_charge(kind, owner, cost, 1 / rate, max(1.0, rate * self.burst))]
+
+
+@lru_cache(maxsize=4096)
+def _charge(kind: str, owner: str, cost: float, period: float, depth: float) -> Charge:
+    """Remembered, since most requests of a client cost the same."""
+    return Charge(f"{kind}/{owner}", cost, period, depth)
 
 
 @dataclass

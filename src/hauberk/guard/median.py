@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from hauberk.guard.pixels import Planes
 
+_WIDE = 96  # narrower images are filtered value by value: 64x64 takes twenty times as long
+
 
 @dataclass(frozen=True, kw_only=True)
 class Median:
@@ -53,4 +55,13 @@ class Median:
 
     def on_bytes(self, planes: Planes) -> Planes:
         """One image's channels, smoothed."""
-        return [cv2.medianBlur(plane, self.size) for plane in planes]
+        return [_smoothed(plane, self.size) for plane in planes]
+
+
+def _smoothed(plane: Any, size: int) -> Any:
+    """A channel, smoothed; its edges repeat outwards, as the library has it."""
+    width = plane.shape[1]
+    if width >= _WIDE:
+        return cv2.medianBlur(plane, size)
+    wide = cv2.copyMakeBorder(plane, 0, 0, 0, _WIDE - width, cv2.BORDER_REPLICATE)
+    return cv2.medianBlur(wide, size)[:, :width]

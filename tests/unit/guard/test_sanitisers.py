@@ -143,3 +143,12 @@ def test_constraints_that_contradict_themselves_are_refused() -> None:
     ):
         with pytest.raises(UserError):
             Rows(**wrong)
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("shape", [(28, 28), (5, 95), (64, 96), (1, 3)])
+def test_a_narrow_image_is_smoothed_as_a_wide_one(size: int, shape: tuple[int, int]) -> None:
+    cv2 = pytest.importorskip("cv2")
+    plane = np.random.default_rng(size).integers(0, 256, shape).astype(np.uint8)
+    (ours,) = find("guard", "median")(size=size).on_bytes([plane])
+    assert np.array_equal(ours, cv2.medianBlur(plane, size))

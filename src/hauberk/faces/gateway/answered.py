@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import exp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.lineup import Lineup
     from hauberk.faces.gateway.screen import Suspicion
     from hauberk.faces.gateway.served import Served
+
+_FEW = 64  # values up to which plain Python is quicker than arrays
 
 
 @dataclass
@@ -80,12 +83,15 @@ class Answered:
         return self._labels
 
     @property
-    def confidence(self) -> NDArray[np.float32]:
+    def confidence(self) -> list[float]:
         """The probability of each row's class, as the model sees it."""
         # The greatest term of a softmax is one over the sum of the others' shares of it.
+        if self.logits.size <= _FEW:
+            rows = ((row, max(row)) for row in self.logits.tolist())
+            return [1.0 / sum([exp(one - most) for one in row]) for row, most in rows]
         shares = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
-        out: NDArray[np.float32] = 1.0 / np.add.reduce(shares, axis=1)
-        return out
+        found: list[float] = (1.0 / np.add.reduce(shares, axis=1)).tolist()
+        return found
 
     def records(
         self, screened: Screened, outcomes: Sequence[Outcome], *, at: float, latency_ms: float
@@ -103,7 +109,7 @@ class Answered:
         hedges: list[tuple[float, ...]] = [()] * rows
         if suspicion is not None:
             hedges = [tuple(one) for one in suspicion.p_hedges.tolist()]
-        sure = self.confidence.tolist()
+        sure = self.confidence
         return [
             Record(
                 id=name if rows == 1 else f"{name}/{row}",

@@ -201,6 +201,7 @@ def compose(
         failed=lambda why: report(part="model", why=why),
         flag_p=spec.detect.flag_p,
         key=secrets.token_bytes(32),
+        draw=random.SystemRandom().random,
         consent=spec.serve.consent,
         clean=cleaner(spec.serve.sanitise),
         blunt=Blunt(digits=spec.serve.round_digits, top_k=spec.serve.top_k),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,8 +71,8 @@ class DataPlane:
     ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
     does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of
     flagged rows are kept for review, and those of a share ``keep_random`` of the other requests.
-    ``key`` makes the choice of these, and of the canary's, unforeseeable to clients, who choose
-    the ids. The suspicion itself never leaves.
+    ``draw`` chooses these, whatever their ids; ``key`` makes the choice of the canary's, which goes
+    by their ids, unforeseeable to clients. The suspicion itself never leaves.
     """
 
     name: str
@@ -82,6 +83,7 @@ class DataPlane:
     key: bytes = b""
     consent: str = ""
     keep_random: float = 0.02
+    draw: Callable[[], float] = random.random
     clean: Cleaner = as_it_came
     blunt: Blunt = field(default_factory=Blunt)
     pace: Pace = field(default_factory=Pace)
@@ -238,7 +240,7 @@ class DataPlane:
     ) -> None:
         x = answered.round.x
         records = answered.records(screened, outcomes, at=self.clock(), latency_ms=latency * 1e3)
-        drawn = _share(self.key, f"{answered.name}/review") < self.keep_random
+        drawn = self.draw() < self.keep_random
         flagged = {
             len(refusals) + row: x[row].copy()
             for row, how in enumerate(outcomes)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _RECHECK_SECONDS = 2.0
 _KEEP_ALIVE_SECONDS = 75
 _SWITCH_SECONDS = 5e-5
+# A request makes no cycles. What waits for the tap and the log would be looked at with each pass.
+_COLLECT = (20_000, 10, 20)
 
 
 def serve(
@@ -159,15 +161,17 @@ def _quick() -> Iterator[None]:
     stays for good, so the collector need not look at it again and again. Threads that a product of
     small matrices is shared out to wait for one another in a loop, and burn a core with it.
     """
-    before = sys.getswitchinterval()
+    before, rarely = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECT)
     try:
         with threadpool_limits(limits=1, user_api="blas"):
             yield
     finally:
         sys.setswitchinterval(before)
+        gc.set_threshold(*rarely)
 
 
 def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
