@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.table import Row, at_most, conditions, publish
 from benchmarks.watch_costs import costs
+from benchmarks.watch_repeats import repeats
 from benchmarks.watch_replay import RECORDS, replays
 from hauberk.monitor.review import Label, ReviewTest
 
@@ -55,7 +56,7 @@ def _reviewed(
 def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [*costs(), *replays(Path(folder)), *people()]
+        rows = [*costs(), *people(), *repeats(), *replays(Path(folder))]
     return publish("watch", conditions(seed=0, records=RECORDS, runs=RUNS), rows)
 
 

@@ -239,7 +239,8 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Screening may add ``budget_ms`` to a request. When it takes longer, ``over_budget`` says whether
     only as many requests are screened as fit, or each is answered first and screened afterwards.
     ``sensors`` are what a pair is calibrated with, the usual ones if none is named. ``also`` are
-    monitors that the loop reports and pages on, beside those of attack and drift.
+    monitors that the loop reports and pages on, beside those of attack and drift. ``repeats`` is
+    how many requests in a row may show the same thing, as the frames of a video do.
     """
 
     alpha: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.01
@@ -249,6 +250,7 @@ class DetectSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     over_budget: Literal["sample", "after"] = "after"
     sensors: tuple[Text, ...] = ()
     also: tuple[Literal["faults", "labels", "gauge"], ...] = ()
+    repeats: Annotated[float, msgspec.Meta(ge=1.0, le=10_000.0)] = 1.0
 
 
 class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hauberk.core.errors import UserError
 from hauberk.monitor.wealth import table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,11 +35,24 @@ class Bets:
 
     Their mean is what counts: valid however the sensors depend on each other. Without a
     calibration the p-values may take any value and count as the next of 20 levels.
+
+    ``repeats`` requests in a row may show the same thing, as the frames of a video do; ``tenants``
+    says it for some. What they pay is then the geometric mean: of that many requests, however they
+    depend on each other, the product pays at most 1 on average (Hölder), as one request does else.
     """
 
-    __slots__ = ("hedges", "levels", "pays", "rows", "size")
+    __slots__ = ("hedges", "levels", "pays", "repeats", "rows", "size", "tenants")
 
-    def __init__(self, calibration: Calibration | None) -> None:
+    def __init__(
+        self,
+        calibration: Calibration | None,
+        *,
+        repeats: float = 1.0,
+        tenants: Mapping[str, float] | None = None,
+    ) -> None:
+        self.repeats, self.tenants = repeats, dict(tenants or {})
+        if not all(1.0 <= one < float("inf") for one in (repeats, *self.tenants.values())):
+            raise UserError("repeats must be 1 or more")
         known: Sequence[float] = _LEVELS if calibration is None else calibration.levels.tolist()
         self.levels = np.asarray(known, dtype=np.float64)
         self.rows = tuple(known)
@@ -46,11 +60,19 @@ class Bets:
         self.hedges = 0 if calibration is None else len(calibration.hedges)
         self.size = len(BETS) * (1 + self.hedges)
 
+    def repeated(self, record: Record) -> float:
+        """How many requests in a row of its tenant may show the same thing."""
+        return self.tenants.get(record.tenant, self.repeats)
+
     def paid(self, record: Record) -> NDArray[np.float64] | None:
         """What all bets pay, as factors ``(size,)``; None if the record has no p-value.
 
         Where a hedge was not measured its bets are called off, which is fair.
         """
+        whole, repeats = self._whole(record), self.repeated(record)
+        return whole if whole is None or repeats == 1.0 else whole ** (1.0 / repeats)
+
+    def _whole(self, record: Record) -> NDArray[np.float64] | None:
         p = record.p_benign
         if p is None or not 0.0 <= p <= 1.0:
             return None

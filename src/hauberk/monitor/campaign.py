@@ -221,8 +221,8 @@ def bases(
     """What each tenant's usual traffic shows of each sign: upper ends of 99.9 % intervals.
 
     For ``CampaignMonitor.tenants``; the traffic must be known to be benign. ``similar`` is the
-    larger share of the two that are tested: of queries like one of the same client's, and like one
-    of the tenant's last ``4 * window``.
+    larger share of the two that are tested: of queries like one of the same client's, ``own``, and
+    like one of the tenant's last ``4 * window``.
     """
     seen: dict[tuple[str, ...], deque[int]] = {}
     counts: dict[str, dict[str, list[int]]] = {}
@@ -241,6 +241,7 @@ def bases(
             tenant["odd"][1] += 1
     return {
         tenant: {
+            "own": _most(parts["own"]),
             "similar": max(_most(parts["own"]), _most(parts["every"])),
             "unusual": _most(parts["odd"]),
         }

@@ -38,7 +38,8 @@ class RunLengthMonitor:
     reaching ``run_length`` an account gives evidence, HB-D006 at the level ``warn`` and HB-D001 at
     ``act``, and starts anew. ``test`` is ``shiryaev-roberts`` or ``cusum``.
 
-    The run length is that of requests which are independent of each other; of others, measure it.
+    The run length is that of requests which are independent of each other. Where up to ``repeats``
+    in a row may show the same thing, or those of some ``tenants``, their evidence counts as one's.
 
     Raises:
         UserError: if a setting is out of range.
@@ -50,6 +51,8 @@ class RunLengthMonitor:
     test: Literal["shiryaev-roberts", "cusum"] = "shiryaev-roberts"
     capacity: int = 1024
     calibration: Calibration | None = None
+    repeats: float = 1.0
+    tenants: Mapping[str, float] = field(default_factory=dict)
     _bets: Bets = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
 
@@ -60,7 +63,7 @@ class RunLengthMonitor:
             raise UserError("test is shiryaev-roberts or cusum, level warn or act")
         if self.per not in {"model", "tenant", "principal"}:
             raise UserError("per is model, tenant or principal")
-        self._bets = Bets(self.calibration)
+        self._bets = Bets(self.calibration, repeats=self.repeats, tenants=self.tenants)
         self._accounts = Principals(
             capacity=self.capacity, bets=self._bets.size, kind=_TESTS[self.test]
         )

@@ -37,15 +37,19 @@ def monitors(
     run_length: float = 1e4,
     capacity: int = 1024,
     usual: Mapping[str, Mapping[str, float]] | None = None,
+    repeats: float = 1.0,
     only: Iterable[str] = MONITORS,
 ) -> dict[str, Monitor]:
     """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest.
 
-    ``usual`` is what :func:`hauberk.monitor.campaign.bases` measured of each tenant.
+    ``usual`` is what :func:`hauberk.monitor.campaign.bases` measured of each tenant: where nine in
+    ten of a client's queries are like one before, ten count as one; else ``repeats`` do.
     """
-    quick = {"calibration": calibration, "run_length": run_length, "capacity": capacity}
+    tenants = {name: 1.0 / (1.0 - bases["own"]) for name, bases in (usual or {}).items()}
+    alike = {"calibration": calibration, "repeats": repeats, "tenants": tenants}
+    quick = {**alike, "run_length": run_length, "capacity": capacity}
     made: dict[str, Monitor] = {
-        "attack": SuspicionMonitor(alpha=alpha, calibration=calibration),
+        "attack": SuspicionMonitor(alpha=alpha, **alike),  # type: ignore[arg-type]
         "drift": DriftMonitor(alpha=alpha, calibration=calibration),
         "model": RunLengthMonitor(per="model", **quick),  # type: ignore[arg-type]
         "tenant": RunLengthMonitor(per="tenant", **quick),  # type: ignore[arg-type]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SHARES = {"service": 0.5, "principal": 0.25, "sparse": 0.25}
 """How alpha is split over the three tests."""
 
+_FEW_ALIKE = 1.5
+"""From so many repeats on the sparse test, whose bets wait for later requests, leaves them out."""
 _SPARSE_BETS = ((0.0, 0.015, 0.03), (0.0, 0.015, 0.1), (0.0, 0.06, 0.03), (0.0, 0.06, 0.15))
 
 
@@ -44,16 +46,21 @@ class SuspicionMonitor:
     won counts, which is valid however the sensors depend on each other. The sparse one bets on
     ``p_value`` while the bulk of the inputs is as calibrated; it needs a ``calibration``.
 
+    Where up to ``repeats`` requests in a row may show the same thing, or those of some ``tenants``
+    (name to number), their evidence counts as that of one; the sparse test leaves them out.
+
     At most ``principals`` clients are followed at a time. After an alarm the monitor only counts,
     until :meth:`reset`. A record without a p-value is counted and otherwise ignored.
 
     Raises:
-        UserError: if ``alpha`` is outside (0, 1) or ``principals`` below 1.
+        UserError: if ``alpha`` is outside (0, 1), ``principals`` or a number of repeats below 1.
     """
 
     alpha: float = 0.01
     calibration: Calibration | None = None
     principals: int = 256
+    repeats: float = 1.0
+    tenants: Mapping[str, float] = field(default_factory=dict)
     _bets: Bets = field(init=False, repr=False)
     _sparse_pays: NDArray[np.float64] = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
@@ -62,7 +69,7 @@ class SuspicionMonitor:
         check_share("alpha", self.alpha)
         if self.principals < 1:
             raise UserError(f"principals must be at least 1, not {self.principals}")
-        self._bets = Bets(self.calibration)
+        self._bets = Bets(self.calibration, repeats=self.repeats, tenants=self.tenants)
         self._sparse_pays = table(self._strict_levels(), _SPARSE_BETS)
         self.reset()
 
@@ -125,6 +132,8 @@ class SuspicionMonitor:
         sparse = self._sparse
         p = record.p_value
         if sparse is None or p is None or len(record.features) != sparse.width:
+            return None
+        if self._bets.repeated(record) >= _FEW_ALIKE:
             return None
         if not sparse.play(bisect_left(self._bets.rows, p), record.features, self._sparse_pays):
             return None

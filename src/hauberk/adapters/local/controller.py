@@ -51,7 +51,13 @@ def make_loop(
         fitted = Calibration.from_bytes(home.store.get(served.calibration))
         gauge = Gauge.from_bytes(home.store.get(fitted.gauge)) if fitted.gauge else None
         wanted = ("attack", "drift", *spec.detect.also)
-        made = station.monitors(fitted, gauge=gauge, alpha=spec.detect.alpha, only=wanted)
+        made = station.monitors(
+            fitted,
+            gauge=gauge,
+            alpha=spec.detect.alpha,
+            repeats=spec.detect.repeats,
+            only=wanted,
+        )
         return list(made.values())
 
     def tally(watch: Watch) -> Monitor:

@@ -96,6 +96,7 @@ TEXTS: dict[str, str] = {
     "detect.over_budget": "what happens beyond it: sample the requests, or screen them afterwards",
     "detect.sensors": "sensors that a pair is calibrated with; the usual ones by default",
     "detect.also": "monitors that the loop pages on beside attack and drift: faults, labels, gauge",
+    "detect.repeats": "requests in a row that may show the same thing, as frames of a video do",
     "harden.method": "how the model is hardened: a method and the parts that join it",
     "harden.epochs": "passes over the training data; by default by its size",
     "harden.steps": "steps of the inner attack; by default by the data's size",

@@ -94,6 +94,7 @@ def replay(
             gauge=pair.gauge,
             alpha=spec.detect.alpha,
             usual=_bases(usual),
+            repeats=spec.detect.repeats,
             only=only or MONITORS,
         )
     )
@@ -226,6 +227,7 @@ class _Watch:
             gauge=pair.gauge,
             alpha=self.spec.detect.alpha,
             usual=self.usual,
+            repeats=self.spec.detect.repeats,
         )
         self.key, self.station = key, Station(monitors=made, seq=seq)
         if self.shared is None and resume(self.path, key, self.station):
