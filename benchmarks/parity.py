@@ -2,7 +2,7 @@
 
 Least perturbations are compared by their median and by how many samples fall at all, attacks in a
 ball by the accuracy left. A figure that is better than the peer's is as good as an equal one. What
-was measured before stays in the file, so that parts can be run apart: ``--only NAME,…``.
+was measured before stays in the file, so that parts can be run apart: ``--only NAME,NAME:NORM,…``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _found(module: torch.nn.Module, points: Tensor, x: Tensor, y: Tensor, case: 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="the names of the attacks, with commas")
+    parser.add_argument("--only", help="attacks as NAME or NAME:NORM, with commas")
     wanted = parser.parse_args().only
     torch.set_num_threads(1)
     facts = conditions(
@@ -83,7 +83,7 @@ def main() -> int:
     )
     code = 0
     for case in cases():
-        if not wanted or case.name in wanted.split(","):
+        if not wanted or {case.name, f"{case.name}:{case.norm}"} & set(wanted.split(",")):
             # Written after each, so that a run that is stopped has not run for nothing.
             code |= publish("parity", facts, list(measured(case)), keep=": ")
     return code

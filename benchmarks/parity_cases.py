@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 
+from benchmarks.lab_models import mnist
 from benchmarks.lab_peers import without_plots
 from hauberk.attack.boundary import Boundary
 from hauberk.attack.carlini_wagner import CarliniWagner
@@ -20,6 +22,9 @@ from hauberk.attack.hop_skip_jump import HopSkipJump
 from hauberk.attack.pgd_l0 import PGDL0
 from hauberk.attack.spsa import SPSA
 from hauberk.attack.square_l2 import SquareL2
+from hauberk.attack.universal import Universal
+from hauberk.core.data import Batch
+from hauberk.core.model import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hauberk.attack.attack import Attack
-    from hauberk.core.threat import Norm
+    from hauberk.core.model import Model
+    from hauberk.core.task import Task
+    from hauberk.core.threat import Norm, ThreatModel
 
     Peer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -150,6 +157,14 @@ def cases() -> Iterator[Case]:
         eps=0.3,
     )
     yield Case(
+        name="universal",
+        library="ART",
+        norm="linf",
+        ours=_Learned(),
+        peer=_universal,
+        eps=0.25,
+    )
+    yield Case(
         name="boundary",
         library="foolbox",
         norm="l2",
@@ -166,6 +181,42 @@ def cases() -> Iterator[Case]:
             peer=_hop_skip_jump(norm),
             images=30,
         )
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """A universal perturbation, learned from the images after those that it is judged on."""
+
+    needs: ClassVar[Access] = Access.GRADIENTS
+
+    def __call__(
+        self,
+        model: Model,
+        batch: Batch,
+        threat: ThreatModel,
+        /,
+        *,
+        task: Task,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        x, y = _others()
+        others = Batch(x=x, y=y, index=np.arange(len(x)))
+        fitted = Universal().fit(model, others, threat, task=task, rng=rng)
+        return fitted(model, batch, threat, task=task, rng=rng)
+
+
+def _universal(module: nn.Module, x: Tensor, _: Tensor) -> Tensor:
+    one = import_module("art.attacks.evasion").UniversalPerturbation(
+        _classifier(module), delta=0.1, max_iter=3, eps=0.25, norm="inf", verbose=False
+    )
+    others, labels = _others()
+    one.generate(others.numpy(), labels.numpy())
+    return (x + torch.from_numpy(one.noise.reshape(x[:1].shape))).clamp(0, 1)
+
+
+def _others() -> tuple[Tensor, Tensor]:
+    x, y = mnist()
+    return x[500:600], y[500:600]
 
 
 def _foolbox(name: str, **settings: Any) -> Peer:

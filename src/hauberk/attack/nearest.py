@@ -118,9 +118,9 @@ class Nearest(Search):
         # What is wrong untouched cannot be brought nearer.
         return self.leave(fell & (away == 0) if self._shrink else fell)
 
-    def spread(self, rows: Tensor, copies: int) -> None:
+    def spread(self, rows: Tensor, copies: int, *, first: int = 0) -> None:
         """See :meth:`hauberk.attack.search.Search.spread`."""
-        super().spread(rows, copies)
+        super().spread(rows, copies, first=first)
         self._near = self._x.clone()
         self._radius = torch.full((len(self._near),), inf, device=rows.device)
 

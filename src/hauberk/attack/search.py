@@ -170,11 +170,11 @@ class Search:
         """The standing samples, clean, as a batch: what a wrapped attack is given."""
         return Batch(x=self._x, y=self._y, index=self._index)
 
-    def spread(self, rows: Tensor, copies: int) -> None:
+    def spread(self, rows: Tensor, copies: int, *, first: int = 0) -> None:
         """Go over to so many copies of each standing sample at ``rows``, with draws of their own.
 
-        Where one copy falls, all of them leave. For a copy of a search, which is told by
-        :meth:`adopt` what was found.
+        Where one copy falls, all of them leave. ``first`` is the number of the first copy, which
+        names its draws. For a copy of a search, which is told by :meth:`adopt` what was found.
         """
         chosen = rows.repeat_interleave(copies)
         self._x, self._y = self._x[chosen], self._y[chosen]
@@ -183,7 +183,7 @@ class Search:
         self._loss = torch.full((len(chosen),), -inf, device=self._x.device)
         held, self._copies = chosen.cpu().numpy(), copies
         self._index = self._index[held]
-        self._streams = self._streams.take(held).fork(np.arange(len(held)) % copies)
+        self._streams = self._streams.take(held).fork(first + np.arange(len(held)) % copies)
 
     def finds(self) -> tuple[Tensor, ...]:
         """The best point of each sample's copies, and how good it is: see :func:`scored`."""

@@ -45,3 +45,12 @@ def test_samples_numbers_seeds_and_values_are_independent() -> None:
     correlations = np.corrcoef(flat) - np.eye(len(flat))
     assert np.abs(correlations).max() < 0.65  # 64 values: a standard deviation is 0.125
     assert abs(correlations.mean()) < 0.01
+
+
+def test_forks_draw_apart_from_each_other_and_from_their_stream() -> None:
+    whole = Streams.of(3, np.arange(4))
+    twice = whole.take(np.array([0, 0, 1, 1])).fork(np.array([0, 1, 0, 1]))
+    drawn = np.concatenate([whole.uniform(0, 5), twice.uniform(0, 5)])
+    assert len(np.unique(drawn, axis=0)) == 8
+    again = whole.take(np.array([1])).fork(np.array([1]))
+    assert np.array_equal(again.uniform(0, 5)[0], twice.uniform(0, 5)[3])
