@@ -21,7 +21,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test-cluster: $(VENV)/.dev     ## the operator against an API server: ours, or HAUBERK_TEST_KUBECONFIG
-	$(BIN)/pytest tests/cluster -m cluster
+	$(BIN)/pytest tests/cluster -m cluster --timeout 900
 
 crd: $(VENV)/.dev              ## write the definition of ModelShield anew, after a change of the Spec
 	$(BIN)/hauberk operator crd > deploy/crd/modelshields.hauberk.dev.yaml

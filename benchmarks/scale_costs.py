@@ -28,7 +28,7 @@ from hauberk.loop.state import begin
 from hauberk.monitor.drift import DriftMonitor
 from hauberk.monitor.suspicion import SuspicionMonitor
 from hauberk.testing.kube.process import ApiServer
-from hauberk.testing.kube.stage import IMAGE, Stage, calibration
+from hauberk.testing.kube.stage import IMAGE, Stage, calibration, define
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +140,7 @@ def _folding(n: int = 20_000) -> float:
 def _operating(folder: Path) -> tuple[float, float, float]:
     """CPU of an idle round; CPU and wall time from the alarm's records to the containment."""
     with ApiServer.start(folder / "api") as api:
+        define(api.kubeconfig)
         stage = Stage.open(api.kubeconfig, folder)
         try:
             idle, alarms = [], []

@@ -40,6 +40,7 @@ def test_fifty_services(stage: Stage, capsys: pytest.CaptureFixture[str]) -> Non
         stage.attack(name, stage.status(name)["servingDigest"])
     for name in names[:ATTACKED]:
         stage.reach(name, "hardening")
+    stage.wait("a job for each", lambda: len(stage.cluster.list(TRAIN_JOB)) >= ATTACKED)
     time.sleep(2.0)
     jobs = stage.cluster.list(TRAIN_JOB)
     assert len({job["metadata"]["name"] for job in jobs}) == len(jobs) == ATTACKED

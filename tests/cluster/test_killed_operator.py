@@ -83,7 +83,8 @@ def test_killed_while_the_shield_is_taken_away_the_service_is_given_back(stage: 
 def test_of_two_operators_one_leads_and_the_other_takes_over(stage: Stage) -> None:
     begin(stage)
     first = stage.operator
-    second = Operator(first.namespace, stage.state, first.log.with_name("second"), first.kubeconfig)
+    log = first.log.with_name("second")
+    second = Operator(first.namespace, stage.state, log, first.kubeconfig, first.lease)
     second.start()
     try:
         stage.wait("the second waits", lambda: second.log.exists() and second.lines())

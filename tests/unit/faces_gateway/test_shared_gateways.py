@@ -19,7 +19,7 @@ from hauberk.adapters.http.client import V2Client
 from hauberk.adapters.kserve.replicas import FOLDER
 from hauberk.adapters.local.guard_state import SqliteGuardState
 from hauberk.adapters.local.home import Home
-from hauberk.adapters.local.sharing import OrderDeployer, Reach, shared_state
+from hauberk.adapters.local.sharing import ORDER, OrderDeployer, Reach, leave, shared_state
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import ConfigError, HauberkError
 from hauberk.core.ports import Routing
@@ -195,7 +195,13 @@ def test_a_service_that_shared_goes_on_sharing(tmp_path: Path) -> None:
     home = Home.create(tmp_path / "state")
     assert shared_state(Spec(), home.folder) is None
     sharing = Spec(share=ShareSpec(backend="sqlite"))
-    assert isinstance(shared_state(sharing, home.folder), SqliteGuardState)
+    state = shared_state(sharing, home.folder)
+    assert isinstance(state, SqliteGuardState)
+    first = Routing(primary=digest_bytes(b"first"))
+    leave(home, sharing, first)
+    assert Reach(home, sharing).deployer.routing() == first
+    state.put(ORDER, b"")
+    assert Reach(home, sharing).deployer.routing() == first, "the directory has it too"
     with pytest.raises(ConfigError, match="share their state"):
         Reach(home, Spec()).state  # noqa: B018 - a property
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hauberk.adapters.local import work
 from hauberk.adapters.local.files import write_file
+from hauberk.adapters.local.sharing import leave
 from hauberk.adapters.local.shop import Shop
 from hauberk.core.errors import UserError
 from hauberk.core.ports import Job, Routing
@@ -75,6 +76,6 @@ def set_up(
     routing = Routing(primary=primary, twin=result["twin"], calibration=result["calibration"])
     body = msgspec.to_builtins(routing)
     home.ledger.append("deployment", primary, body, at=shop.clock(), key=f"setup:{primary}")
-    write_file(home.folder / "routing.json", msgspec.json.encode(routing))
+    leave(home, spec, routing)
     checkpoint.unlink(missing_ok=True)
     return routing

@@ -90,6 +90,18 @@ class OrderDeployer:
             raise DataError("not a routing", where=f"cell {ORDER}") from None
 
 
+def leave(home: Home, spec: Spec, routing: Routing) -> None:
+    """Leave a routing for the gateways that start next, and for those that share their state.
+
+    Raises:
+        EnvironmentFault: if it cannot be written.
+    """
+    data = msgspec.json.encode(routing)
+    write_file(home.folder / "routing.json", data)
+    if (state := shared_state(spec, home.folder)) is not None:
+        state.put(ORDER, data)
+
+
 @dataclass(frozen=True)
 class Reach:
     """How a service on this machine is reached: its one gateway, or all by what they share."""

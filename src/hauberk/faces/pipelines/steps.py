@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hauberk.adapters.local.files import make_folder, write_file
-from hauberk.adapters.local.sharing import Reach
+from hauberk.adapters.local.files import make_folder
+from hauberk.adapters.local.sharing import Reach, leave
 from hauberk.core.digest import digest_json, short
 from hauberk.core.errors import DataError, Denied, UserError
 from hauberk.core.ports import Job, Routing
@@ -100,7 +100,7 @@ def deploy(order: Order, before: Facts) -> Facts:
     if reach.state is not None or (home.folder / "gateway.json").exists():
         reach.deployer.route(routing)
     else:
-        write_file(home.folder / "routing.json", msgspec.json.encode(routing))
+        leave(home, order.spec, routing)
     body = msgspec.to_builtins(routing)
     key = f"{order.incident}:deployment:canary"
     entry = home.ledger.append("deployment", routing.primary, body, at=time.time(), key=key)

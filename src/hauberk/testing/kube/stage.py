@@ -53,6 +53,7 @@ from hauberk.testing.kube.derive import definition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hauberk.core.ports import GuardState
     from hauberk.core.record import Route
 
 IMAGE = "registry.example/hauberk@sha256:" + "0" * 64
@@ -75,52 +76,68 @@ SPEC: dict[str, Any] = {
 }
 
 
-def install(kubeconfig: Path) -> str:
-    """Definitions where they are missing, and a namespace of our own; its name.
+def define(kubeconfig: Path) -> list[str]:
+    """Define the kinds that are missing, and ours as this version has it; what was missing.
 
-    What KServe and Trainer brought stays as it is. Our own definition is brought to this version.
+    What KServe and Trainer brought stays as it is.
 
     Raises:
         EnvironmentFault: if the API server does not serve them in time.
     """
     os.environ["KUBECONFIG"] = str(kubeconfig)
-    name = f"hauberk-{uuid.uuid4().hex[:8]}"
+    made = []
     with Client(field_manager="tests") as client:
-        client.create(_NAMESPACE({"metadata": {"name": name}}))
-        for kind in (SERVICE, TRAIN_JOB, RUNTIME):
-            if not _served(client, name, kind):
-                _define(client, definition(kind.plural))
-        _define(client, shield_definition(TEXTS), renew=True)
+        for kind in (SERVICE, TRAIN_JOB, RUNTIME, SHIELD):
+            tree = shield_definition(TEXTS) if kind == SHIELD else definition(kind.plural)
+            if not _served(client, kind):
+                made.append(tree["metadata"]["name"])
+                _define(client, tree)
+            elif kind == SHIELD:
+                patch = {"spec": tree["spec"]}
+                name = tree["metadata"]["name"]
+                client.patch(_DEFINITION, name, patch, patch_type=PatchType.MERGE)
         for kind in (SERVICE, TRAIN_JOB, RUNTIME, SHIELD):
             deadline = time.monotonic() + _ESTABLISHED
-            while not _served(client, name, kind):
+            while not _served(client, kind):
                 if time.monotonic() > deadline:
                     raise EnvironmentFault(f"{kind.plural} are not served", where=str(kubeconfig))
                 time.sleep(0.1)
-    return name
+    return made
 
 
-def _define(client: Client, tree: dict[str, Any], *, renew: bool = False) -> None:
+def undefine(kubeconfig: Path, names: list[str]) -> None:
+    """Take definitions away again, with all objects of theirs."""
+    os.environ["KUBECONFIG"] = str(kubeconfig)
+    with Client(field_manager="tests") as client:
+        for name in names:
+            client.delete(_DEFINITION, name)
+
+
+def _define(client: Client, tree: dict[str, Any]) -> None:
     try:
         client.create(_DEFINITION(tree))
     except ApiError as error:
-        if error.status.reason != "AlreadyExists":
+        if error.status.reason != "AlreadyExists":  # by a run beside this one
             raise
-        if renew:
-            patch = {"spec": tree["spec"]}
-            client.patch(_DEFINITION, tree["metadata"]["name"], patch, patch_type=PatchType.MERGE)
 
 
-def _served(client: Client, namespace: str, kind: Kind) -> bool:
+def _served(client: Client, kind: Kind) -> bool:
     """Whether the API server answers for a kind; once it is defined, that takes it a moment."""
     resource = create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)
     try:
-        list(client.list(resource, namespace=namespace))
+        list(client.list(resource, namespace="default"))
     except ApiError as error:
-        if error.status.code == 404:
+        if error.status.code in {404, 429, 503}:
             return False
         raise
     return True
+
+
+def _namespace() -> str:
+    name = f"hauberk-{uuid.uuid4().hex[:8]}"
+    with Client(field_manager="tests") as client:
+        client.create(_NAMESPACE({"metadata": {"name": name}}))
+    return name
 
 
 @dataclass
@@ -131,12 +148,14 @@ class Operator:
     state: Path
     log: Path
     kubeconfig: Path
+    lease: int = 2
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it leads once the lease of the one before is old."""
         command = [sys.executable, "-m", "hauberk", "operator", "run", "-n", self.namespace]
-        command += ["--state", str(self.state), "--image", IMAGE, "--lease-seconds", "2"]
+        command += ["--state", str(self.state), "--image", IMAGE]
+        command += ["--lease-seconds", str(self.lease)]
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -178,11 +197,15 @@ class Stage:
     operator: Operator
 
     @classmethod
-    def open(cls, kubeconfig: Path, folder: Path) -> Self:
-        """Set a stage up; the operator is not started."""
-        namespace, state = install(kubeconfig), folder / "state"
+    def open(cls, kubeconfig: Path, folder: Path, *, lease: int = 2) -> Self:
+        """Set a stage up where the kinds are defined; the operator is not started.
+
+        ``lease`` is the length of its lease in seconds: more, where the API server is far away.
+        """
+        os.environ["KUBECONFIG"] = str(kubeconfig)
+        namespace, state = _namespace(), folder / "state"
         state.mkdir(parents=True)
-        operator = Operator(namespace, state, folder / "operator.log", kubeconfig)
+        operator = Operator(namespace, state, folder / "operator.log", kubeconfig, lease)
         cluster = Cluster(namespace)
         cluster.create(CONFIG_MAP, {"metadata": {"name": SIGNED}})  # as the chart does
         return cls(cluster, state, operator)
@@ -275,29 +298,35 @@ class Stage:
         route: Route = "primary",
         p: float = 0.9,
         agree: bool = True,
+        shared: GuardState | None = None,
     ) -> None:
-        """Records of a gateway: ``p`` is how benign each request looks."""
+        """Records of a gateway: ``p`` is how benign each request looks.
+
+        It tells them in its own log, or in the state that gateways share.
+        """
         log = RecordLog(self.state / name / FOLDER / _POD / "records")
-        first = log.last_seq() + 1
-        log.append(
-            [
-                Record(
-                    id=str(seq),
-                    seq=seq,
-                    at=time.time(),
-                    principal="client",
-                    digest=digest,
-                    route=route,
-                    outcome="pass",
-                    label=1,
-                    twin_label=1 if agree else 2,
-                    p_value=p,
-                    p_benign=p,
-                    features=(0.5,) * len(NAMES),
-                )
-                for seq in range(first, first + count)
-            ]
-        )
+        first = 1 + ((shared.known(_POD) or 0) if shared else log.last_seq())
+        records = [
+            Record(
+                id=str(seq),
+                seq=seq,
+                at=time.time(),
+                principal="client",
+                digest=digest,
+                route=route,
+                outcome="pass",
+                label=1,
+                twin_label=1 if agree else 2,
+                p_value=p,
+                p_benign=p,
+                features=(0.5,) * len(NAMES),
+            )
+            for seq in range(first, first + count)
+        ]
+        if shared:
+            shared.tell(_POD, records)
+            return
+        log.append(records)
         log.close()
 
     def attack(self, name: str, digest: str) -> None:
