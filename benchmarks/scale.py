@@ -35,6 +35,10 @@ def main() -> int:
             id="Redis cores at 1e5 requests/s",
             measured=None if costs.quota is None else 1e5 * costs.quota,
         ),
+        Row(
+            id="records a second that one Redis takes",
+            measured=None if costs.streamed is None else 1 / costs.streamed,
+        ),
         Row(id="models that fill one operator with idle rounds", measured=1 / costs.round),
     ]
     for rate in RATES:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,11 @@ from hauberk.adapters.kserve.replicas import FOLDER, GatheredRecords
 from hauberk.adapters.kubernetes.kinds import SHIELD
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
+from hauberk.adapters.redis.guard_state import RedisGuardState
 from hauberk.adapters.redis.quotas import RedisQuotas
 from hauberk.core.record import Record
 from hauberk.core.spec import LoopSpec
+from hauberk.faces.gateway.hand_over import HandOver
 from hauberk.faces.operator.shield import Defaults, Shield
 from hauberk.guard.calibration import Calibration
 from hauberk.guard.features import NAMES
@@ -31,7 +34,7 @@ from hauberk.testing.kube.process import ApiServer
 from hauberk.testing.kube.stage import IMAGE, Stage, calibration, define
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hauberk.core.ports import Routing
 
@@ -43,7 +46,9 @@ class Costs:
     ``request``: a request in the gateway. ``record_bytes``: a record on the volume, ``gather``: it
     is read and written again by the operator, ``fold``: it goes through the monitors. ``round``: a
     round of a shield in which nothing happens. ``alarm``: the turns that contain a service.
-    ``quota``: a decision in the Redis server, None where there is none to measure.
+    ``quota``: a decision in the Redis server, None where there is none to measure; ``streamed``: a
+    record told to it and read from it once, ``told`` and ``read`` what that costs a gateway and the
+    operator.
     """
 
     request: float
@@ -54,6 +59,9 @@ class Costs:
     alarm: float
     alarm_wall: float
     quota: float | None
+    streamed: float | None
+    told: float | None
+    read: float | None
 
 
 def measure() -> Costs:
@@ -62,6 +70,7 @@ def measure() -> Costs:
         root = Path(folder)
         size, gather = _gathering(root / "gather")
         idle, alarm, wall = _operating(root / "operator")
+        streamed, told, read = _stream(root / "stream")
         return Costs(
             request=_gateway("28x28 cpu ms") / 1000,
             record_bytes=size,
@@ -71,6 +80,9 @@ def measure() -> Costs:
             alarm=alarm,
             alarm_wall=wall,
             quota=_quota(root / "redis"),
+            streamed=streamed,
+            told=told,
+            read=read,
         )
 
 
@@ -179,35 +191,65 @@ def _cpu(act: Callable[[], None]) -> float:
 
 def _quota(folder: Path, n: int = 5000) -> float | None:
     """CPU of the Redis server for one decision: a request of one client, four bounds."""
-    program = shutil.which("redis-server")
+    with _redis(folder) as server:
+        if server is None:
+            return None
+        url, pid = server
+        quotas = RedisQuotas(url)
+        before = _server_cpu(pid)
+        for number in range(n):
+            client = f"c{number % 100}"
+            quotas.take([Charge(f"{client}:{k}", 1.0, 1e-6, 1e9) for k in range(4)], at=0.0)
+        spent = _server_cpu(pid) - before
+        quotas.close()
+        return spent / n
+
+
+def _stream(folder: Path, n: int = 60_000) -> tuple[float | None, float | None, float | None]:
+    """CPU a record of the Redis server, of a gateway that tells and of an operator that reads."""
+    with _redis(folder) as server:
+        if server is None:
+            return None, None, None
+        url, pid = server
+        state = RedisGuardState(url, service="m", room=50_000)
+        log = RecordLog(folder / "records")
+        log.append([record(seq, "sha256:" + "a" * 64) for seq in range(1, n + 1)])
+        before = _server_cpu(pid)
+        hand_over = HandOver(log, state)
+        hand_over._start = 0  # noqa: SLF001 - as a gateway's, which began with an empty log
+
+        def tell() -> None:
+            while hand_over.step():
+                pass
+
+        def read() -> None:
+            after = 0
+            while found := state.read(after, 512):
+                after = found[-1].seq
+
+        told, taken = _cpu(tell), _cpu(read)
+        spent = _server_cpu(pid) - before
+        log.close()
+        state.close()
+        return spent / n, told / n, taken / 50_000
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[tuple[str, int] | None]:
+    """A Redis of its own, by its URL and its process; None where there is none."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        return None
+        yield None
+        return
     folder.mkdir()
     path = folder / "redis.sock"
-    command = [
-        program,
-        "--port",
-        "0",
-        "--unixsocket",
-        str(path),
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    command = [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir"]
+    server = subprocess.Popen([*command, str(folder)], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 10
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        quotas = RedisQuotas(f"unix://{path}")
-        before = _server_cpu(server.pid)
-        for number in range(n):
-            client = f"c{number % 100}"
-            quotas.take([Charge(f"{client}:{k}", 1.0, 1e-6, 1e9) for k in range(4)], at=0.0)
-        spent = _server_cpu(server.pid) - before
-        quotas.close()
-        return spent / n
+        yield f"unix://{path}", server.pid
     finally:
         server.terminate()
         server.wait()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,13 @@ class Fleet:
             for row in rows:
                 client.infer(row)
 
+    def metric(self, pod: str, name: str) -> float:
+        address = json.loads((self.own(pod) / "gateway.json").read_bytes())
+        url = f"http://127.0.0.1:{address['port']}/metrics"
+        headers = {"authorization": f"Bearer {self.home.operator_token}"}
+        page = httpx.get(url, headers=headers, trust_env=False).text
+        return float(re.findall(rf"^{name} (\S+)$", page, flags=re.MULTILINE)[0])
+
     def routes(self, after: int) -> list[str]:
         found = Reach(self.home, self.spec).records.read(after, 1000)
         return [one.route for one in found]
@@ -184,10 +192,14 @@ def test_an_order_for_all_and_a_redis_that_is_lost(fleet: Fleet) -> None:
     until(lambda: all(fleet.mode(pod) == "contained" for pod in PODS), 10)
     for pod in PODS:
         fleet.ask(pod, rows)
+    assert fleet.metric("one", "hauberk_cut_off") == 1
+    until(lambda: fleet.metric("two", "hauberk_untold_records") == 6)
     fleet.redis()  # with nothing of what it knew
     until(lambda: all(fleet.mode(pod) == "normal" for pod in PODS), 10)
     assert fleet.deployer.routing() == fleet.normal
     until(lambda: len(fleet.routes(last)) == 12)
+    assert fleet.metric("one", "hauberk_cut_off") == 0
+    until(lambda: fleet.metric("two", "hauberk_untold_records") == 0)
     assert sorted(fleet.routes(last)) == ["primary"] * 6 + ["twin"] * 6, "none of it is lost"
 
 

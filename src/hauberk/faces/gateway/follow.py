@@ -84,13 +84,14 @@ class Follower:
     one it carries the whole routing out by itself. Orders that cannot be followed are told once
     and tried again; what is in force stays. But who gets no answer for ``patience`` seconds may
     have missed an order to contain: it goes to its twin until it hears again. Without a patience
-    it never does.
+    it never does. ``cut_off`` is told 1 then, and 0 afterwards.
     """
 
     orders: Callable[[], bytes | None]
     digest: str = ""
     patience: float | None = None
     clock: Callable[[], float] = time.monotonic
+    cut_off: Callable[[int], None] = lambda _: None
     _done: bytes | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
     _heard: float | None = field(default=None, init=False)
@@ -126,10 +127,12 @@ class Follower:
         mine = share_of(routing, self.digest) if self.digest else routing
         pool.arrange(mine)
         self._done, self._told, self._before = data, "", None
+        self.cut_off(0)
         log.write("orders", mode=mine.mode, primary=mine.primary, canary=mine.canary)
 
     def _heard_again(self, log: Log) -> None:
         self._before, self._told = None, ""
+        self.cut_off(0)
         log.write("orders heard again")
 
     def _contain(self, pool: Pool, log: Log) -> None:
@@ -148,4 +151,5 @@ class Follower:
             log.write("not contained", why=str(error))
             return
         self._before = routing
+        self.cut_off(1)
         log.write("cut off", why=f"no orders for {silent:.0f} s", mode="contained")

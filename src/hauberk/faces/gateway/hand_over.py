@@ -28,11 +28,15 @@ _SILENT_SECONDS = 1.0
 
 @dataclass
 class HandOver:
-    """``log`` is read by this thread alone; ``failed`` is told the reason, once in a row."""
+    """``log`` is read by this thread alone; ``failed`` is told the reason, once in a row.
+
+    ``behind`` is told how many records wait.
+    """
 
     log: RecordLog
     state: GuardState
     failed: Callable[[str], None] = lambda _: None
+    behind: Callable[[int], None] = lambda _: None
     _name: str = field(init=False)
     _start: int = field(init=False)
     _place: int | None = field(default=None, init=False)
@@ -87,8 +91,10 @@ class HandOver:
                 self._told = str(error)
                 self.failed(self._told)
             self._place = None  # what was lost on its way may have counted: ask
+            self.behind(self.log.last_seq() - self._start)
             return False
         self._told = ""
+        self.behind(0)
         return True
 
 

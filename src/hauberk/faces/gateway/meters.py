@@ -77,6 +77,12 @@ class Meters:
             "hauberk_tap_dropped", "Records that the monitors miss.", registry=own
         )
         self.queued = Gauge("hauberk_tap_queued", "Records waiting to be written.", registry=own)
+        self.untold = Gauge(
+            "hauberk_untold_records", "Records that other gateways' watch misses yet.", registry=own
+        )
+        self.cut_off = Gauge(
+            "hauberk_cut_off", "1 while it is contained for want of orders.", registry=own
+        )
         self.ready = Gauge("hauberk_ready", "1 while requests are answered.", registry=own)
         self._screened = {
             how: counter.labels(how)

@@ -90,13 +90,7 @@ def serve(
             shared=shared,
         )
         if shared is not None:
-            report = partial(gateway.log.write, "failed", part="hand over")
-            gateway = replace(
-                gateway,
-                hand_over=HandOver(
-                    RecordLog(own / "records"), shared, failed=lambda why: report(why=why)
-                ),
-            )
+            gateway = _sharing(gateway, own, shared, follower)
         if read is not None:
             gateway.watchers.append(Reload(gateway, spec, read, (home.operator,)))
         run(gateway, spec, sock=sock, state=own, follower=follower)
@@ -108,6 +102,20 @@ def _follower(spec: Spec, state: Path, digest: str, shared: GuardState | None) -
         return Follower(OrdersFile(orders), digest)
     patience = spec.share.patience_seconds if spec.share.on_loss == "twin" else None
     return Follower(SharedOrders(shared, orders), digest, patience)
+
+
+def _sharing(gateway: Gateway, own: Path, shared: GuardState, follower: Follower | None) -> Gateway:
+    """The gateway, telling its records to the shared state; its metrics show how that goes."""
+    meters, report = gateway.app.control.meters, partial(gateway.log.write, "failed")
+    if follower is not None:
+        follower.cut_off = meters.cut_off.set
+    hand_over = HandOver(
+        RecordLog(own / "records"),
+        shared,
+        failed=lambda why: report(part="hand over", why=why),
+        behind=meters.untold.set,
+    )
+    return replace(gateway, hand_over=hand_over)
 
 
 def run(
