@@ -226,3 +226,47 @@ def test_the_operator_ends_with_success_and_lets_the_lease_go(shielded: Stage) -
     assert shielded.operator.stop() == 0
     assert shielded.operator.lines()[-1]["event"] == "stopped"
     assert [line for line in shielded.operator.lines() if "Traceback" in line.get("text", "")] == []
+
+
+def test_a_shield_that_never_stood_takes_nothing_with_it(stage: Stage) -> None:
+    users = {
+        "predictor": {
+            "containers": [{"name": "kserve-container", "image": "users/server:1"}],
+            "labels": {"team": "a"},
+        },
+        "transformer": {"containers": [{"name": "kserve-container", "image": "users/before:1"}]},
+    }
+    stage.service(NAME, spec=users)
+    stage.shield(NAME)
+    stage.operator.start()
+    stage.wait("a status", lambda: stage.status(NAME))
+    stage.cluster.delete(SHIELD, NAME)
+    stage.wait("the shield is gone", lambda: stage.cluster.get(SHIELD, NAME) is None)
+    assert stage.spec_of(NAME) == users
+
+
+def test_a_predictor_of_the_users_own_comes_back_as_it_was(stage: Stage) -> None:
+    users = {
+        "predictor": {
+            "minReplicas": 2,
+            "labels": {"team": "a"},
+            "containers": [
+                {"name": "kserve-container", "image": "users/server:1", "args": ["--x"]},
+                {"name": "aside", "image": "users/aside:1"},
+            ],
+        }
+    }
+    for _ in range(2):  # a shield that comes again finds nothing of the first
+        stage.set_up(NAME)
+        if not stage.cluster.get(SERVICE, NAME):
+            stage.service(NAME, spec=users)
+        stage.shield(NAME)
+        if not stage.operator.process:
+            stage.operator.start()
+        stage.reach(NAME, "serving")
+        images = {one["image"] for one in stage.spec_of(NAME)["predictor"]["containers"]}
+        assert IMAGE in images
+        assert "users/server:1" not in images
+        stage.cluster.delete(SHIELD, NAME)
+        stage.wait("the shield is gone", lambda: stage.cluster.get(SHIELD, NAME) is None)
+        assert stage.spec_of(NAME) == users

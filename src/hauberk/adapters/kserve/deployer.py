@@ -9,6 +9,7 @@ import msgspec
 
 from hauberk.adapters.kserve.component import OURS, Shape, displaced
 from hauberk.adapters.kserve.replicas import behind
+from hauberk.adapters.kubernetes.cluster import MANAGER
 from hauberk.adapters.kubernetes.kinds import CONFIG_MAP, LABEL, POD, SERVICE, SHIELD
 from hauberk.adapters.local.files import read_file, write_file
 from hauberk.adapters.local.sharing import ORDER
@@ -109,28 +110,40 @@ class KServeDeployer:
 
         In one write: KServe wants a component to have exactly one implementation at any moment.
         """
-        owners = service["metadata"].get("managedFields") or ()
-        fresh = not any(one.get("manager") == "hauberk" for one in owners)
-        standing = displaced(service["spec"], part)
-        if not (fresh or standing):
-            return
         component = service["spec"].get(part) or {}
-        kept = component if fresh else {**original(self.cluster, self.shape.shield), **standing}
+        standing = displaced(service["spec"], part)
+        others = [one for one in component.get("containers") or () if not _is_ours(one, ours)]
+        beside = [one for one in others if one["name"] not in {its["name"] for its in ours}]
+        before = original(self.cluster, self.shape.shield)
+        fresh = before is None and not _applied(service)
+        if not (fresh or standing or len(beside) < len(others)):
+            return
+        kept = component if fresh else {**(before or {}), **standing}
         note = msgspec.json.encode(kept).decode()
         self.cluster.merge(
             SHIELD, self.shape.shield, {"metadata": {"annotations": {ORIGINAL: note}}}
         )
-        if standing:
-            names = {one["name"] for one in ours}
-            beside = [one for one in component.get("containers") or () if one["name"] not in names]
+        if standing or len(beside) < len(others):
             change = {**dict.fromkeys(standing), "containers": [*beside, *ours]}
             self.cluster.merge(SERVICE, service["metadata"]["name"], {"spec": {part: change}})
+
+
+def _is_ours(container: dict[str, Any], ours: list[dict[str, Any]]) -> bool:
+    same = ("name", "image", "command")
+    return any(all(container.get(key) == one.get(key) for key in same) for one in ours)
+
+
+def _applied(service: dict[str, Any]) -> bool:
+    """Whether a gateway of ours stands in a service: fields of it are there by our apply."""
+    owners = service["metadata"].get("managedFields") or ()
+    return any((one.get("manager"), one.get("operation")) == (MANAGER, "Apply") for one in owners)
 
 
 def restore(cluster: Cluster, shape: Shape) -> None:
     """Give an ``InferenceService`` back what the gateway replaced, and give up our fields.
 
-    Where it is gone, or is not the only one with the label, nothing is given back.
+    Where it is gone, is not the only one with the label, or no gateway of ours stood in it,
+    nothing is given back; nor to a predictor of which nothing was kept, since it must have one.
     """
     try:
         service = labelled(cluster, shape.shield)
@@ -138,23 +151,26 @@ def restore(cluster: Cluster, shape: Shape) -> None:
         return
     name, part = service["metadata"]["name"], shape.cluster.inject
     before = original(cluster, shape.shield)
-    back: dict[str, Any] = {**dict.fromkeys(OURS), **before}
-    change = {part: back if before or part == "predictor" else None, "canary": None}
-    cluster.merge(SERVICE, name, {"spec": change})
-    cluster.apply(SERVICE, {"metadata": {"name": name}})
+    if (before or part == "transformer") and (before is not None or _applied(service)):
+        back: dict[str, Any] = {**dict.fromkeys(OURS), **(before or {})}
+        cluster.merge(SERVICE, name, {"spec": {part: back if before else None, "canary": None}})
+        cluster.apply(SERVICE, {"metadata": {"name": name}})
     if cluster.get(CONFIG_MAP, SIGNED):
         cluster.merge(CONFIG_MAP, SIGNED, {"data": {shape.shield: None}})
 
 
-def original(cluster: Cluster, shield: str) -> dict[str, Any]:
-    """The component that the gateway replaced, as a ``ModelShield`` keeps it; or empty."""
+def original(cluster: Cluster, shield: str) -> dict[str, Any] | None:
+    """The component that the gateway replaced, as a ``ModelShield`` keeps it; None if it has none.
+
+    It is empty where there was no such component.
+    """
     tree = cluster.get(SHIELD, shield) or {}
     text = (tree.get("metadata", {}).get("annotations") or {}).get(ORIGINAL)
     try:
-        found = msgspec.json.decode(text) if text else {}
+        found = msgspec.json.decode(text) if text else None
     except msgspec.DecodeError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+        found = None
+    return found if isinstance(found, dict) else None
 
 
 def labelled(cluster: Cluster, shield: str) -> dict[str, Any]:

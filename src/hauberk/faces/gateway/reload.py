@@ -36,7 +36,7 @@ TAKEN = {
     "detect": {"flag_p", "budget_ms", "over_budget"},
 }
 # Of other programs: the gateway does not read them.
-_ELSEWHERE = {"data", "threat", "harden", "loop", "gate"}
+_ELSEWHERE = {"data", "threat", "harden", "loop", "gate", "registry"}
 
 
 @dataclass
