@@ -44,6 +44,7 @@ OUTPUTS = ("logits", LABEL, "probabilities")
 # What clients of other servers call a model's only input, and its prediction.
 ANY_INPUT, PREDICTION = "input-0", "output-0"
 ABSTAINED = -1
+_UNSCREENED = Screened()
 _WORSE: tuple[Outcome, ...] = ("pass", "flag", "abstain")
 
 
@@ -218,6 +219,8 @@ class DataPlane:
         """How suspect the rows are, and the twin's logits; the pace learns how long it took."""
         begun = time.perf_counter()
         lineup, round_ = answered.lineup, answered.round
+        if lineup.screen is None and lineup.twin is None:
+            return _UNSCREENED
         suspicion = self._screen(lineup, round_)
         twin = round_.logits(lineup.fit(lineup.twin))
         if lineup.screen is not None:

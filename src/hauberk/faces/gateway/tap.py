@@ -123,7 +123,8 @@ class Tap:
                 self._queue.append(_Waiting(record, kept, row))
         if room < len(records):
             self._dropped(len(records) - room)
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued and stop; what is not written in time is dropped and counted."""
