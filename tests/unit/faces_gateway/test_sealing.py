@@ -70,7 +70,10 @@ class Full:
     def open(self) -> int:
         return 0
 
-    def commit(self, entries: Sequence[tuple[str, bytes]], *, at: float) -> int:
+    def seal(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        pass
+
+    def flush(self, *, at: float) -> int:
         raise EnvironmentFault("disk full")
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
@@ -49,12 +50,15 @@ class Opened:
 
 @dataclass
 class _Writer:
-    """What the writer holds open, and where the chain stands."""
+    """What the writer holds open, where the chain stands, and what of it is not written yet."""
 
     lock: int
     segment: int
     count: int
     top: bytes
+    written: int
+    lines: list[bytes] = field(default_factory=list)
+    keys: dict[str, DataKey] = field(default_factory=dict)  # looked up once a group
 
     def close(self) -> None:
         for descriptor in (self.segment, self.lock):
@@ -66,10 +70,11 @@ class _Writer:
 class SealedLog:
     """Entries in segments ``<first>.log`` of a folder; one writer, many readers.
 
-    :meth:`commit` writes a group whole, signs it and returns once it is on the disk. A writer that
-    is killed leaves at most one unfinished group, which the next one cuts off. ``head.json`` says
-    how far the log had come, so that a cut at its end shows; a copy of it kept elsewhere also
-    shows a cut by somebody who writes here.
+    :meth:`seal` adds to a group in memory; :meth:`flush`, which another thread may call, signs it,
+    writes it whole and returns once it is on the disk. A writer that is killed leaves at most one
+    unfinished group, which the next one cuts off. ``head.json`` says how far the log had come, so
+    that a cut at its end shows; a copy of it kept elsewhere also shows a cut by somebody who
+    writes here.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class SealedLog:
         self.folder, self._keys, self._signer = folder, keys, signer
         self._segment_bytes = segment_bytes
         self._writer: _Writer | None = None
+        self._chain = threading.Lock()
 
     def open(self) -> int:
         """Become the writer; returns how many entries there are.
@@ -91,49 +97,77 @@ class SealedLog:
         return self._writer.count
 
     def commit(self, entries: Sequence[tuple[str, bytes]], *, at: float) -> int:
-        """Seal, link, sign and write a group of (tenant, JSON facts); returns the new count.
+        """Seal and flush a group of (tenant, JSON facts); returns the new count.
 
         Raises:
             EnvironmentFault: if the disk is full; the group is then not in the log.
         """
         self.open()
-        writer = self._writer
-        assert writer is not None
-        if not entries:
-            return writer.count
-        count, top, lines = writer.count, writer.top, []
-        keys: dict[str, DataKey] = {}  # looked up once a group
+        self.seal(entries)
+        return self.flush(at=at)
+
+    def seal(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Seal and link (tenant, JSON facts); they are kept by the next :meth:`flush`.
+
+        Raises:
+            EnvironmentFault: if the log is not open, or a tenant's key cannot be had.
+        """
         # One call for all: each lets other threads run, and then waits for its turn again.
-        for (tenant, data), nonce in zip(entries, new_nonces(len(entries)), strict=True):
-            count += 1
-            key = keys.get(tenant)
-            if key is None or key.boxes >= MOST_BOXES:
-                key = keys[tenant] = self._keys.current(tenant)
-            key.boxes += 1
-            box = key.sealer.seal(data, about=about(count, key.id), nonce=nonce)
-            top = link(top, count, key.id, box)
-            lines.append(_ENCODER.encode(Entry(n=count, key=key.id, box=box, link=top.hex())))
-        signed = self._signer.sign(statement(count, top, at, key=self._signer.key_id))
-        head = Head(count=count, link=top.hex())
+        nonces = new_nonces(len(entries))
+        with self._chain:
+            writer = self._writer
+            if writer is None:
+                raise EnvironmentFault("not open", where=str(self.folder))
+            for tenant in {tenant for tenant, _ in entries}:  # all first: then none fails halfway
+                known = writer.keys.get(tenant)
+                if known is None or known.boxes >= MOST_BOXES:
+                    writer.keys[tenant] = self._keys.current(tenant)
+            for (tenant, data), nonce in zip(entries, nonces, strict=True):
+                key = writer.keys[tenant]
+                key.boxes += 1
+                writer.count += 1
+                number = writer.count
+                box = key.sealer.seal(data, about=about(number, key.id), nonce=nonce)
+                writer.top = link(writer.top, number, key.id, box)
+                entry = Entry(n=number, key=key.id, box=box, link=writer.top.hex())
+                writer.lines.append(_ENCODER.encode(entry))
+
+    def flush(self, *, at: float) -> int:
+        """Sign and write what was sealed; returns the new count.
+
+        Raises:
+            EnvironmentFault: if the disk is full; nothing that was not flushed is then in the log.
+        """
+        self.open()
+        with self._chain:
+            writer = self._writer
+            assert writer is not None
+            lines, writer.lines = writer.lines, []
+            if not lines:
+                return writer.written
+            count, top, first = writer.count, writer.top, writer.written + 1
+            writer.keys = {}
+            signed = self._signer.sign(statement(count, top, at, key=self._signer.key_id))
+            writer.top, writer.written = link_mark(top, signed), count
         lines.append(_ENCODER.encode(Checkpoint(count=count, checkpoint=signed)))
         with faults(self.folder):
-            if os.lseek(writer.segment, 0, os.SEEK_END) >= self._segment_bytes:
-                self._roll(writer, writer.count + 1)
             try:
+                if os.lseek(writer.segment, 0, os.SEEK_END) >= self._segment_bytes:
+                    self._roll(writer, first)
                 append_lines(writer.segment, b"\n".join(lines) + b"\n")
                 os.fsync(writer.segment)
             except OSError:
-                self.close()  # the next commit cuts off what is there of this group
+                self.close()  # whoever opens it next cuts off what is there of this group
                 raise
-            writer.count, writer.top = count, link_mark(top, signed)
-            self._put_head(head)
+            self._put_head(Head(count=count, link=top.hex()))
         return count
 
     def close(self) -> None:
-        """Let another process write."""
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        """Let another process write; what was not flushed is lost."""
+        with self._chain:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def audit(self, *, head: Head | None = None) -> Audit:
         """Check the whole log, against the head kept here or, if one is given, another.
@@ -199,7 +233,7 @@ class SealedLog:
         except BaseException:
             os.close(lock)
             raise
-        writer = _Writer(lock=lock, segment=segment, count=count, top=top)
+        writer = _Writer(lock=lock, segment=segment, count=count, top=top, written=count)
         finalize(self, writer.close)
         return writer
 

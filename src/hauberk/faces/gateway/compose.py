@@ -37,6 +37,7 @@ from hauberk.faces.gateway.payloads import Payloads
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
+from hauberk.faces.gateway.sampling import Sampling
 from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
 from hauberk.faces.gateway.tap import Tap
@@ -201,7 +202,7 @@ def compose(
         failed=lambda why: report(part="model", why=why),
         flag_p=spec.detect.flag_p,
         key=secrets.token_bytes(32),
-        draw=random.SystemRandom().random,
+        sampling=Sampling(random.SystemRandom().random),
         consent=spec.serve.consent,
         clean=cleaner(spec.serve.sanitise),
         blunt=Blunt(digits=spec.serve.round_digits, top_k=spec.serve.top_k),

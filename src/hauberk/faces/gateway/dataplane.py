@@ -23,6 +23,7 @@ from hauberk.faces.gateway.cleaning import as_it_came
 from hauberk.faces.gateway.faults import BadRequest, Fault, Missing, NotNow, fault_of
 from hauberk.faces.gateway.outputs import Blunt
 from hauberk.faces.gateway.pace import Pace
+from hauberk.faces.gateway.sampling import Sampling
 from hauberk.faces.gateway.tensors import Response, Tensor
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ class DataPlane:
     A row whose p-value over clean traffic and benign shifts is at most ``flag_p`` is flagged. In
     ``abstain`` mode the response then holds ``label`` alone, -1 in the flagged rows, and so it
     does for all rows if nothing can screen them; there ``pace`` does not count. The inputs of
-    flagged rows are kept for review, and those of a share ``keep_random`` of the other requests.
-    ``draw`` chooses these, whatever their ids; ``key`` makes the choice of the canary's, which goes
-    by their ids, unforeseeable to clients. The suspicion itself never leaves.
+    flagged rows are kept for review, and those of a ``sampling`` of the other requests. ``key``
+    makes the choice of the canary's, which goes by their ids, unforeseeable to clients, who choose
+    the ids. The suspicion itself never leaves.
     """
 
     name: str
@@ -83,8 +84,7 @@ class DataPlane:
     flag_p: float = 0.05
     key: bytes = b""
     consent: str = ""
-    keep_random: float = 0.02
-    draw: Callable[[], float] = random.random
+    sampling: Sampling = field(default_factory=partial(Sampling, random.random))
     clean: Cleaner = as_it_came
     blunt: Blunt = field(default_factory=Blunt)
     pace: Pace = field(default_factory=Pace)
@@ -242,8 +242,9 @@ class DataPlane:
         latency: float,
     ) -> None:
         x = answered.round.x
-        records = answered.records(screened, outcomes, at=self.clock(), latency_ms=latency * 1e3)
-        drawn = self.draw() < self.keep_random
+        at = self.clock()
+        records = answered.records(screened, outcomes, at=at, latency_ms=latency * 1e3)
+        drawn = self.sampling(at)
         flagged = {
             len(refusals) + row: x[row].copy()
             for row, how in enumerate(outcomes)

@@ -19,7 +19,7 @@ from hauberk.core.errors import HauberkError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_BATCH = 1024
+_A_FEW = 16
 _MAX_BYTES = 64 * 2**20
 _ENCODER = msgspec.json.Encoder()
 
@@ -27,8 +27,11 @@ _ENCODER = msgspec.json.Encoder()
 class SealSink(Protocol):
     """Where entries end up: :class:`hauberk.adapters.local.sealed.SealedLog`."""
 
-    def commit(self, entries: Sequence[tuple[str, bytes]], *, at: float) -> int:
-        """Write a group of (tenant, JSON facts) durably; return the number of entries."""
+    def seal(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Seal (tenant, JSON facts), to be written by the next flush."""
+
+    def flush(self, *, at: float) -> int:
+        """Write what was sealed durably, all or nothing; return the number of entries."""
 
     def open(self) -> int:
         """Become the writer; return the number of entries."""
@@ -80,9 +83,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sealing:
-    """A bounded queue before a :class:`SealSink`, emptied every ``seconds``.
+    """A bounded queue before a :class:`SealSink`, flushed every ``seconds`` by a thread.
 
-    ``dropped`` is called with the number of entries lost, ``failed`` with the reason.
+    A few facts without payloads are sealed where they come from, since a thread that computes
+    holds the event loop up for longer than the work itself takes; the thread writes, and seals
+    what is left. ``dropped`` is called with the number of entries lost, ``failed`` with the reason.
     """
 
     def __init__(
@@ -98,12 +103,13 @@ class Sealing:
         self._dropped, self._failed = dropped, failed
         self._queue: deque[Fact] = deque()
         self._bytes = 0
+        self._turn = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="seal", daemon=True)
-        self.committed = 0
+        self._sealed = self.committed = 0  # entries of the log so far, and those on the disk
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + self._sealed - self.committed
 
     def start(self) -> None:
         """Become the log's writer and start.
@@ -112,24 +118,26 @@ class Sealing:
             Untrusted: if the log was cut or altered at its end.
             EnvironmentFault: if it cannot be written.
         """
-        self.committed = self._sink.open()
+        self._sealed = self.committed = self._sink.open()
         self._thread.start()
 
     def put(self, fact: Fact) -> None:
-        """Queue one request, or drop it; never waits."""
-        if len(self._queue) >= self._capacity or self._bytes > _MAX_BYTES:
+        """Queue one request, or drop it; never waits for a disk."""
+        if len(self) >= self._capacity or self._bytes > _MAX_BYTES:
             self._dropped(1)
             return
         self._bytes += fact.size
         self._queue.append(fact)
+        if len(self._queue) >= _A_FEW and not self._bytes and self._thread.is_alive():
+            self._seal(_A_FEW)
 
     def close(self, seconds: float = 5.0) -> None:
         """Commit what is queued and stop; what is not there in time is dropped and counted."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
-        if self._queue:
-            self._dropped(len(self._queue))
+        if left := len(self):
+            self._dropped(left)
         self._sink.close()
 
     def _work(self) -> None:
@@ -137,17 +145,30 @@ class Sealing:
             self._drain()
         self._drain()
 
-    def _drain(self) -> None:
-        # What comes meanwhile waits for the next turn: a few cost as much as many.
-        waiting = len(self._queue)
-        while waiting > 0:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, waiting))]
-            waiting -= len(batch)
+    def _seal(self, most: int) -> None:
+        """Seal the first of those that wait; if that fails, they are lost."""
+        with self._turn:
+            batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
             self._bytes -= sum(fact.size for fact in batch)
             try:
-                entries = [(fact.tenant, fact.encode()) for fact in batch]
-                self.committed = self._sink.commit(entries, at=time.time())
+                self._sink.seal([(fact.tenant, fact.encode()) for fact in batch])
+                self._sealed += len(batch)
             except (HauberkError, OSError) as error:
                 self._failed(str(error))
                 self._dropped(len(batch))
-                return
+
+    def _drain(self) -> None:
+        # What comes meanwhile waits for the next turn: a few cost as much as many.
+        for _ in range(0, len(self._queue), _A_FEW):
+            self._seal(_A_FEW)
+        try:
+            committed = self._sink.flush(at=time.time())
+        except (HauberkError, OSError) as error:
+            with self._turn:  # also what was sealed since, as it follows what is not there
+                lost, self._sealed = self._sealed - self.committed, self.committed
+            if lost:
+                self._failed(str(error))
+                self._dropped(lost)
+            return
+        with self._turn:
+            self.committed = committed

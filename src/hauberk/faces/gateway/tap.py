@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from hauberk.core.errors import HauberkError
+from hauberk.core.errors import DataError, HauberkError
 from hauberk.faces.gateway.screen import drift_features
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _BATCH = 2048
 _GATHER = 0.02  # seconds between a record's arrival and its writing: one write for many records
 _PENDING_INPUTS = 256
+# A thread that computes holds the event loop up for longer than a few small inputs take.
+_A_FEW, _SMALL = 16, 2**15
 _HELD_BYTES = 64 * 2**20
 _AT_ONCE, _AT_ONCE_BYTES = 64, 2**21  # beyond what a cache holds, many at once are slower
 
@@ -78,7 +80,7 @@ class Tap:
         self._sink, self._capacity, self._keeper, self._mark = sink, capacity, keeper, mark
         self._dropped, self._failed = dropped, failed
         self._queue: deque[_Waiting] = deque()
-        self._held = 0
+        self._held = self._bare = 0  # bytes of inputs that wait; how many of the newest do
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._inputs = 0
         self._stopping = False
@@ -100,9 +102,9 @@ class Tap:
     ) -> None:
         """Queue records; ``flagged`` holds the inputs of some by position. Never waits for a disk.
 
-        ``x`` are the inputs of the last records; their drift statistics are worked out when they
-        are written, many at once, or here while too many inputs wait. What does not fit is dropped
-        and counted.
+        ``x`` are the inputs of the last records; their drift statistics are worked out many at
+        once: here when a few small ones wait, or while too many bytes do, else when they are
+        written. What does not fit is dropped and counted.
         """
         rows: list[NDArray[np.float32] | None] = [None] * len(records)
         if x is not None:
@@ -121,10 +123,24 @@ class Tap:
                 row = rows[position]
                 self._held += 0 if row is None else row.nbytes
                 self._queue.append(_Waiting(record, kept, row))
+                self._bare += row is not None
+            if self._bare >= _A_FEW and x is not None and x.nbytes <= _SMALL:
+                self._describe()
         if room < len(records):
             self._dropped(len(records) - room)
         if not self._wake.is_set():
             self._wake.set()
+
+    def _describe(self) -> None:
+        """Describe those of the newest that are not; the lock is held."""
+        count = min(self._bare, len(self._queue))
+        batch = [self._queue.pop() for _ in range(count)][::-1]
+        self._held -= sum(one.row.nbytes for one in batch if one.row is not None)
+        done = _complete(batch, self._mark)
+        self._queue.extend(
+            _Waiting(record, one.kept, None) for record, one in zip(done, batch, strict=True)
+        )
+        self._bare = 0
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued and stop; what is not written in time is dropped and counted."""
@@ -153,6 +169,7 @@ class Tap:
         with self._lock:
             size = min(_BATCH, most, len(self._queue))
             batch = [self._queue.popleft() for _ in range(size)]
+            self._bare = min(self._bare, len(self._queue))
             self._inputs -= sum(one.kept is not None for one in batch)
             self._held -= sum(one.row.nbytes for one in batch if one.row is not None)
         return batch
@@ -196,9 +213,13 @@ def _described(
 ) -> list[Record]:
     """Records with the drift statistics of their inputs, and with their fingerprints."""
     marks = [""] * len(records) if mark is None else mark(x)
+    try:
+        found = drift_features(x)
+    except DataError:  # beyond what the statistics can hold: told without them
+        found = [[]] * len(records)
     return [
         msgspec.structs.replace(record, features=tuple(statistics), fingerprint=own)
-        for record, statistics, own in zip(records, drift_features(x), marks, strict=True)
+        for record, statistics, own in zip(records, found, marks, strict=True)
     ]
 
 
