@@ -43,14 +43,22 @@ def measured(case: Case) -> Iterator[Row]:
     x, y = whole.x, whole.y
     own = ThreatModel(norm=case.norm, eps=case.eps or FAR)
     batch = Batch(x=x, y=y, index=np.arange(len(x)))
-    began = time.process_time()
-    ours = case.ours(ToyModel(module), batch, own, task=TASK, rng=np.random.default_rng(0))
-    middle = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        peer = case.peer(module, x, y)
-    print(f"{case.name}: {middle - began:.0f} s, {time.process_time() - middle:.0f} s")
-    mine, theirs = (_found(module, points, x, y, case) for points in (ours, peer))
+    spent = [0.0, 0.0]
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for seed in range(case.seeds):
+        began = time.process_time()
+        rng = np.random.default_rng(seed)
+        ours = case.ours(ToyModel(module), batch, own, task=TASK, rng=rng)
+        middle = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            peer = case.peer(module, x, y, seed)
+        for number, points in enumerate((ours, peer)):
+            found[number].append(_found(module, points, x, y, case))
+        spent[0] += middle - began
+        spent[1] += time.process_time() - middle
+    print(f"{case.name}: {spent[0]:.0f} s, {spent[1]:.0f} s")
+    mine, theirs = (torch.cat(one) for one in found)
     label = f"{case.name} {case.norm}, {case.images} images, against {case.library}"
     fell = [float(far.isfinite().float().mean()) for far in (mine, theirs)]
     yield Row(id=f"{label}: share found", measured=fell[0], peer=fell[1])

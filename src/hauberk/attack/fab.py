@@ -103,9 +103,11 @@ class FAB:
             # The linearised border: where the gap, followed along its slope, is 0.
             gap = difference(slope.out, search.y, aim)
             offset = (slope.gradient * points).flatten(1).sum(1) - gap
-            ahead = self._step(search, points, slope.gradient, offset)
+            # From a wrong point first back, and on by the same slope: asking for another there
+            # would cost as much as a step.
             retreat = search.x + self.back * (points - search.x)
-            points = torch.where(per_sample(wrong, points), retreat, ahead)
+            points = torch.where(per_sample(wrong, points), retreat, points)
+            points = self._step(search, points, slope.gradient, offset)
         return place
 
     def _step(self, search: Nearest, points: Tensor, normal: Tensor, offset: Tensor) -> Tensor:
