@@ -19,6 +19,7 @@ from hauberk.attack.elastic_net import ElasticNet
 from hauberk.attack.fab import FAB
 from hauberk.attack.fmn import FMN
 from hauberk.attack.hop_skip_jump import HopSkipJump
+from hauberk.attack.pgd import PGD
 from hauberk.attack.pgd_l0 import PGDL0
 from hauberk.attack.spsa import SPSA
 from hauberk.attack.square_l2 import SquareL2
@@ -58,6 +59,17 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """All of them, the cheap ones first."""
+    radii: tuple[tuple[Norm, str, float], ...] = (("linf", "PGD", 0.2), ("l2", "PGDL2", 1.5))
+    for norm, kind, eps in radii:
+        yield Case(
+            name="pgd",
+            library="torchattacks",
+            norm=norm,
+            ours=PGD(step_size=eps / 10),
+            peer=_torchattacks(kind, eps=eps, alpha=eps / 10, steps=40),
+            eps=eps,
+            images=200,
+        )
     yield Case(
         name="deepfool",
         library="foolbox",
@@ -157,7 +169,7 @@ def cases() -> Iterator[Case]:
         name="spsa",
         library="torchattacks",
         norm="linf",
-        ours=SPSA(queries=256 * 10 + 2, pairs=128),
+        ours=SPSA(queries=257 * 10 + 1, pairs=128),
         peer=_torchattacks("SPSA", eps=0.3, delta=0.03, lr=0.075, nb_iter=10, nb_sample=128),
         eps=0.3,
         images=30,

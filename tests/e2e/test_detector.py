@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +114,19 @@ def test_attacked_people_are_missed(
     pytest.importorskip("pycocotools")
     assert mean_average_precision(targets, before)["AP50"] > 0.3
     assert mean_average_precision(targets, after)["AP50"] < 0.1
+
+
+def test_a_detector_on_the_command_line(tmp_path: Path) -> None:
+    words = ["evaluate", f"grid:{FILE}", "--task", "detection:vanish", "--data", f"coco:{VIDEO}"]
+    words += ["--threat", "linf:4/255", "--attacks", "fgsm", "--samples", "4", "--quiet"]
+    places = ["--state", str(tmp_path), "--format", "json", "-o", str(tmp_path / "found.json")]
+    done = subprocess.run([sys.executable, "-m", "hauberk", *words, *places], check=False)
+    assert done.returncode == 1  # an undefended detector holds no limit
+    found = json.loads((tmp_path / "found.json").read_text())
+    robust = [one["value"] for one in found if one["rule"] == "HB-E001"]
+    clean = next(one["value"] for one in found if one["rule"] == "HB-E002")
+    assert max(robust) < clean
+    assert "--task detection:vanish" in found[0]["spec"]["command"]
 
 
 def test_a_patch_of_a_fiftieth_hides_a_person(
