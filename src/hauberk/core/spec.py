@@ -82,9 +82,10 @@ class RegistrySpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The gateway. ``consent`` is a signed token by which the owner agrees to a red team.
 
-    ``threads`` requests are worked on at once; one run of a model uses ``model_threads``. Requests
-    that come while a model runs are run together, up to ``batch_rows`` rows; none waits longer for
-    that than ``batch_wait_ms``. ``round_digits`` and ``top_k`` blunt the scores that clients see.
+    ``workers`` processes share the port. ``threads`` requests are worked on at once; one run of a
+    model uses ``model_threads``. Requests that come while a model runs are run together, up to
+    ``batch_rows`` rows; none waits longer for that than ``batch_wait_ms``. ``round_digits`` and
+    ``top_k`` blunt the scores that clients see.
     """
 
     host: Text = "127.0.0.1"
@@ -97,6 +98,7 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clients: tuple[ClientSpec, ...] = ()
     consent: str = ""
     sanitise: tuple[Literal["requantise", "squeeze", "median", "bilateral", "jpeg", "tv"], ...] = ()
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     threads: Count | None = None
     model_threads: Count = 1
     batch_rows: Count = 1

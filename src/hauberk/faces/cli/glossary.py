@@ -22,6 +22,7 @@ TEXTS: dict[str, str] = {
     "serve.clients": "who may ask: name, token_sha256, role, tenant, scopes, expires",
     "serve.consent": "signed token by which the owner agrees to be attacked",
     "serve.sanitise": "filters that images pass, in order: hygiene, not robustness",
+    "serve.workers": "processes behind the port; several need `share` and counts that are shared",
     "serve.threads": "requests worked on at once; by default by the number of cores",
     "serve.model_threads": "threads that one run of a model uses",
     "serve.batch_rows": "most rows of several requests that are run together; 1 runs each alone",

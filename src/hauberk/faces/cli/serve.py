@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,17 +43,29 @@ def _ignored(*names: str) -> Callable[[F], F]:
     envvar="HAUBERK_DIGEST",
     help="The model that this replica's revision was made for.",
 )
+@click.option("--worker", default="", envvar="HAUBERK_WORKER", hidden=True)
 @_ignored("--model_name", "--predictor_host", "--http_port", "--workers")
 @options.settings("model.name", "serve.host", "serve.port", "serve.consent")
 @options.state
-def command(*, replica: str, digest: str, settings: Settings, state: Path) -> int:
+def command(*, replica: str, digest: str, worker: str, settings: Settings, state: Path) -> int:
     """Serve the signed model of a state directory behind the guards.
 
     Clients are listed in hauberk.toml by the SHA-256 of their token; the operator's token is in
     the state directory. SIGTERM drains. Clients, quotas, filters and thresholds may change in the
-    file while it runs.
+    file while it runs. With `serve.workers` several processes share the port.
     """
+    if settings.spec.serve.workers > 1 and not worker:
+        from hauberk.faces.gateway.processes import supervise
+
+        return supervise(settings.spec, state=state, command=[sys.executable, *sys.orig_argv[1:]])
     from hauberk.faces.gateway.server import serve
 
-    serve(settings.spec, state=state, replica=replica, digest=digest, read=settings.again)
+    serve(
+        settings.spec,
+        state=state,
+        replica=replica,
+        digest=digest,
+        worker=worker,
+        read=settings.again,
+    )
     return 0

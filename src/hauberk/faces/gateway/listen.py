@@ -21,12 +21,29 @@ if TYPE_CHECKING:
 _BACKLOG = 256
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 takes a free one, ``shared`` lets others of ours listen there too.
 
     Raises:
         EnvironmentFault: if the port is in use or may not be used, or the host is not ours.
     """
+    server = _bound(host, port, shared=shared)
+    server.listen(_BACKLOG)
+    server.settimeout(0)  # for the event loop
+    return server
+
+
+@contextmanager
+def reserve(host: str, port: int) -> Iterator[int]:
+    """Hold a port on which workers will listen; yields its number. Raises as :func:`listen` does.
+
+    A program that does not share it cannot take it meanwhile, nor can we take one of another's.
+    """
+    with _bound(host, port, shared=True) as held:
+        yield held.getsockname()[1]
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     where = f"{host}:{port}"
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -37,8 +54,9 @@ def listen(host: str, port: int) -> socket.socket:
     server = socket.socket(family, kind, proto)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         server.bind(address)
-        server.listen(_BACKLOG)
     except OSError as error:
         server.close()
         in_use = error.errno == errno.EADDRINUSE
@@ -47,7 +65,6 @@ def listen(host: str, port: int) -> socket.socket:
             where=where,
             hint="stop the other program, or choose another port (0 takes a free one)",
         ) from None
-    server.settimeout(0)  # for the event loop
     return server
 
 

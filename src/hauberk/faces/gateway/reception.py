@@ -118,7 +118,8 @@ def receive(
         policy=policy,
         data_class=access.data_class,
         rules=QuotaRules.of(spec.quota),
-        quotas=_quotas(spec.quota, state),
+        # Gateways that share a file of this machine count together in another.
+        quotas=_quotas(spec.quota, (service or state) if spec.share.backend == "sqlite" else state),
     )
     if access.issuer:
         _issuer(access, entrance)

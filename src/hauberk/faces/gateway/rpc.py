@@ -228,8 +228,10 @@ class Rpc:
             return codec_grpc.write(asked.told)
 
 
-async def start(app: App, access: AccessSpec, *, host: str, port: int) -> tuple[Any, int]:
-    """Listen for gRPC; returns the server and its port.
+async def start(
+    app: App, access: AccessSpec, *, host: str, port: int, shared: bool = False
+) -> tuple[Any, int]:
+    """Listen for gRPC; returns the server and its port. Others of ours listen on a ``shared`` one.
 
     Raises:
         ConfigError: if grpcio is not installed, or the TLS files cannot be read.
@@ -247,7 +249,7 @@ async def start(app: App, access: AccessSpec, *, host: str, port: int) -> tuple[
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", limits.header_bytes),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shared)),
         ],
         maximum_concurrent_rpcs=limits.connections,
     )

@@ -9,7 +9,7 @@ import signal
 import ssl
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,14 @@ from hauberk.faces.gateway.hand_over import HandOver
 from hauberk.faces.gateway.identity import Clients
 from hauberk.faces.gateway.listen import alone, announce, listen, reachable, retract
 from hauberk.faces.gateway.logs import Relay
+from hauberk.faces.gateway.processes import check_workers, told
 from hauberk.faces.gateway.protocol import bounded
 from hauberk.faces.gateway.reload import Reload
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hauberk.core.ports import GuardState
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _RECHECK_SECONDS = 2.0
 _KEEP_ALIVE_SECONDS = 75
 _SWITCH_SECONDS = 5e-5
+_HERE = "127.0.0.1"
 # A request makes no cycles. What waits for the tap and the log would be looked at with each pass.
 _COLLECT = (20_000, 10, 20)
 
@@ -52,6 +55,7 @@ def serve(
     state: Path,
     replica: str = "",
     digest: str = "",
+    worker: str = "",
     read: Callable[[], Spec] | None = None,
 ) -> None:
     """Serve from a state directory until SIGTERM or Ctrl-C, then drain.
@@ -59,6 +63,8 @@ def serve(
     With a ``replica``'s name it is one of several gateways of the service: it follows the routing
     ordered for all of them, and what it writes goes to a folder of its own. ``digest`` is the
     model that its revision was made for, where the cluster splits the traffic between revisions.
+    ``worker`` is :data:`hauberk.faces.gateway.processes.WORKER`, if it is one of several processes
+    behind one port; it is then reached alone by another port, which its ``gateway.json`` says.
     By ``spec.share`` the order, the records and who is throttled are shared beyond that folder.
 
     Beside ``spec.serve.clients`` the directory's own operator is known, by ``operator.token``.
@@ -72,6 +78,12 @@ def serve(
             contradict each other.
         EnvironmentFault: if the port is in use, or another gateway serves from there.
     """
+    port = spec.serve.port
+    own_port: AbstractContextManager[socket.socket | None] = nullcontext()
+    if worker:
+        check_workers(spec)
+        number, port = told(worker)
+        replica, own_port = f"{replica or 'worker'}-{number}", listen(_HERE, 0)
     bare = Home.create(state) if spec.upstream.url else Home(state)
     home = bare.placed(spec.state)
     clients = Clients((*spec.serve.clients, home.operator))
@@ -79,7 +91,11 @@ def serve(
     records = RecordLog(own / "records") if replica else home.records
     shared = shared_state(spec, state)
     follower = _follower(spec, state, digest, shared) if replica or shared else None
-    with alone(own), listen(spec.serve.host, spec.serve.port) as sock:
+    with (
+        alone(own),
+        own_port as also,
+        listen(spec.serve.host, port, shared=bool(worker)) as sock,
+    ):
         gateway = compose(
             spec,
             state=own,
@@ -93,7 +109,7 @@ def serve(
             gateway = _sharing(gateway, own, shared, follower)
         if read is not None:
             gateway.watchers.append(Reload(gateway, spec, read, (home.operator,)))
-        run(gateway, spec, sock=sock, state=own, follower=follower)
+        run(gateway, spec, sock=sock, also=also, state=own, follower=follower)
 
 
 def _follower(spec: Spec, state: Path, digest: str, shared: GuardState | None) -> Follower:
@@ -125,8 +141,11 @@ def run(
     sock: socket.socket,
     state: Path,
     follower: Follower | None = None,
+    also: socket.socket | None = None,
 ) -> None:
     """Serve a composed gateway on a listening socket until it is told to stop, then drain.
+
+    ``also`` is a socket by which it alone is reached, if others listen where ``sock`` does.
 
     Waits at most ``spec.serve.drain_seconds`` for requests in flight, and writes what the tap
     still holds.
@@ -143,7 +162,8 @@ def run(
         gateway.hand_over.start()
     try:
         with _quick(), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(_Server(config, gateway, spec, state), sock, follower))
+            server = _Server(config, gateway, spec, state)
+            runner.run(_serve(server, [sock, also] if also else [sock], follower))
     finally:
         retract(state)
         gateway.workers.close()
@@ -226,9 +246,10 @@ class _Server(uvicorn.Server):
         if not sockets:
             return
         host, port = self._spec.serve.host, sockets[0].getsockname()[1]
+        alone = (host, port) if len(sockets) == 1 else sockets[1].getsockname()[:2]
         lineup = self._gateway.pool.lineup
         what = lineup.primary.digest if lineup else f"none ({self._gateway.pool.obstacle})"
-        announce(self._state, host, port)
+        announce(self._state, *alone)
         sys.stderr.write(
             f"serving {self._spec.model.name} on http://{reachable(host)}:{port} digest {what}\n"
         )
@@ -256,7 +277,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-async def _serve(server: _Server, sock: socket.socket, follower: Follower | None) -> None:
+async def _serve(server: _Server, sockets: list[socket.socket], follower: Follower | None) -> None:
     gateway = server._gateway  # noqa: SLF001 - of this file
     await asyncio.to_thread(gateway.restore)
     if follower:
@@ -270,7 +291,7 @@ async def _serve(server: _Server, sock: socket.socket, follower: Follower | None
     watch = asyncio.gather(_watch(gateway), *([follower.run(gateway)] if follower else []))
     rpc = await _rpc(server)
     try:
-        await server.serve(sockets=[sock])
+        await server.serve(sockets=sockets)
     finally:
         if rpc is not None:
             await rpc.stop(server.config.timeout_graceful_shutdown)
@@ -287,7 +308,11 @@ async def _rpc(server: _Server) -> Any:
     from hauberk.faces.gateway.rpc import start  # noqa: PLC0415 - of an extra
 
     rpc, port = await start(
-        gateway.app, spec.access, host=spec.serve.host, port=spec.serve.grpc_port
+        gateway.app,
+        spec.access,
+        host=spec.serve.host,
+        port=spec.serve.grpc_port,
+        shared=spec.serve.workers > 1,
     )
     gateway.log.write("grpc", port=port)
     return rpc
