@@ -79,13 +79,15 @@ class Square:
             points, margin = points[answer.keep], task.margin(answer.out, search.y)
             while not search.done() and search.spent < total:
                 draws = search.uniform(search.spent, channels + 2)
-                window = _window(
-                    draws[:, channels:], shape, area(self.share, (search.spent - 2) / total)
-                )
+                part = area(self.share, (search.spent - 2) / total)
                 signs = signs_of(draws[:, :channels])[:, :, None, None].to(points)
-                tried = _paint(search, points, window, signs)
+                tried = points.clone(memory_format=torch.contiguous_format)
+                _paint(
+                    search, tried.view(-1, *shape), _window(draws[:, channels:], shape, part), signs
+                )
                 answer = search.ask(tried)
-                points, tried, margin = (held[answer.keep] for held in (points, tried, margin))
+                if len(answer.keep) < len(points):
+                    points, tried, margin = (held[answer.keep] for held in (points, tried, margin))
                 now = task.margin(answer.out, search.y)
                 better = now < margin
                 points[better], margin[better] = tried[better], now[better]
@@ -113,30 +115,30 @@ def signs_of(uniform: Tensor) -> Tensor:
     return torch.where(uniform < 0.5, -1.0, 1.0)
 
 
-def _window(uniform: Tensor, shape: tuple[int, int, int], area: float) -> Tensor:
-    """Whether each pixel is in its sample's square, ``(standing, 1, height, width)`` bool."""
-    _, height, width = shape
+def _window(
+    uniform: Tensor, shape: tuple[int, int, int], area: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The places of each sample's square: its sample, channel, row and column, to index by."""
+    channels, height, width = shape
     side = max(1, round(sqrt(area * height * width)))
     tall = min(side, height)
     wide = min(max(1, round(area * height * width / tall)) if tall < side else side, width)
-    top = (uniform[:, :1] * (height - tall + 1)).floor()
-    left = (uniform[:, 1:] * (width - wide + 1)).floor()
-    row = torch.arange(height, device=uniform.device)
-    column = torch.arange(width, device=uniform.device)
-    rows = (row >= top) & (row < top + tall)
-    columns = (column >= left) & (column < left + wide)
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+    top = (uniform[:, :1] * (height - tall + 1)).long()
+    left = (uniform[:, 1:] * (width - wide + 1)).long()
+    row = top + torch.arange(tall, device=uniform.device)
+    column = left + torch.arange(wide, device=uniform.device)
+    sample = torch.arange(len(uniform), device=uniform.device)[:, None, None, None]
+    channel = torch.arange(channels, device=uniform.device)[None, :, None, None]
+    return sample, channel, row[:, None, :, None], column[:, None, None, :]
 
 
-def _paint(search: Search, points: Tensor, window: Tensor, signs: Tensor) -> Tensor:
-    """The points with each square moved to the edge of the ball."""
-    image = (len(points), signs.shape[1], *window.shape[2:])
-    eps = search.ball.eps
-    step = (window * signs * eps).reshape(points.shape)
-    outside = ~window.expand(image).reshape(points.shape)
-    painted = torch.where(outside, points, search.project(search.x + step))
-    same = (painted - points).abs().flatten(1).amax(1) < 1e-7
+def _paint(search: Search, images: Tensor, window: tuple[Tensor, ...], signs: Tensor) -> None:
+    """Move each square of ``images`` to the edge of the ball, in place."""
+    bounds, eps = search.ball.bounds, search.ball.eps
+    centre = search.x.reshape(images.shape)[window]
+    painted = (centre + eps * signs).clamp(bounds.low, bounds.high)
+    same = (painted - images[window]).abs().flatten(1).amax(1) < 1e-7
     if bool(same.any()):
-        over = torch.where(outside, points, search.project(search.x - step))
-        painted = torch.where(same.view(-1, *[1] * (points.ndim - 1)), over, painted)
-    return painted
+        over = (centre - eps * signs).clamp(bounds.low, bounds.high)
+        painted = torch.where(same[:, None, None, None], over, painted)
+    images[window] = painted

@@ -178,7 +178,8 @@ def test_windows_have_their_size_and_lie_anywhere(
     shape: tuple[int, int, int], area: float, pixels: int
 ) -> None:
     uniform = torch.rand((500, 2), generator=torch.Generator().manual_seed(0)) * (1 - 2**-24)
-    window = _window(uniform, shape, area)
+    window = torch.zeros((500, *shape), dtype=torch.bool)
+    window[_window(uniform, shape, area)] = True
     assert set(window.flatten(1).sum(1).tolist()) == {pixels}
     assert bool(window.any(0).all()), "some pixel is never covered"
 
