@@ -193,10 +193,11 @@ def cases() -> Iterator[Case]:
     for norm in ("l2", "linf"):
         yield Case(
             name="hop-skip-jump",
-            library="ART",
+            library="foolbox",
             norm=norm,
-            ours=HopSkipJump(queries=4000, nearest=True),
-            peer=_hop_skip_jump(norm),
+            # As many queries as the peer's 13 steps take: 100 √t looks and about 25 more at step t.
+            ours=HopSkipJump(queries=3700, nearest=True),
+            peer=_foolbox("HopSkipJumpAttack", steps=13, constraint=norm),
             images=30,
         )
 
@@ -226,7 +227,13 @@ class _Learned:
 def _universal(module: nn.Module, x: Tensor, _: Tensor, seed: int) -> Tensor:
     np.random.seed(seed)  # noqa: NPY002  # what the library draws from
     one = import_module("art.attacks.evasion").UniversalPerturbation(
-        _classifier(module), delta=0.1, max_iter=3, eps=0.25, norm="inf", verbose=False
+        _classifier(module),
+        attacker_params={"max_iter": 20, "verbose": False},
+        delta=0.1,
+        max_iter=1,
+        eps=0.25,
+        norm="inf",
+        verbose=False,
     )
     others, labels = _others()
     one.generate(others.numpy(), labels.numpy())
@@ -276,19 +283,6 @@ def _art(name: str, **settings: Any) -> Peer:
         kind = getattr(import_module("art.attacks.evasion"), name)
         np.random.seed(seed)  # noqa: NPY002  # what the library draws from
         one = kind(_classifier(module), verbose=False, **settings)
-        return torch.from_numpy(one.generate(x.numpy(), y.numpy()))
-
-    return run
-
-
-def _hop_skip_jump(norm: Norm) -> Peer:
-    """As many steps as our queries pay for: ``100 √t`` looks and about 25 more at step ``t``."""
-
-    def run(module: nn.Module, x: Tensor, y: Tensor, seed: int) -> Tensor:
-        kind = import_module("art.attacks.evasion").HopSkipJump
-        np.random.seed(seed)  # noqa: NPY002  # what the library draws from
-        order = 2 if norm == "l2" else "inf"
-        one = kind(_classifier(module), norm=order, max_iter=13, init_eval=100, verbose=False)
         return torch.from_numpy(one.generate(x.numpy(), y.numpy()))
 
     return run
