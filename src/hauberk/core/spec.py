@@ -110,7 +110,8 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class AccessSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may ask: tokens of an OIDC issuer, certificates of a SPIFFE domain, a Cedar policy.
 
-    ``jwks`` is the issuer's key set, an https URL or a file. ``operators`` names those who are
+    ``jwks`` is the issuer's key set, an https URL or a file. ``tls_client_required`` turns away who
+    shows no certificate; over gRPC no other is asked for one. ``operators`` names those who are
     operators beside the clients of that role. Without a policy, roles alone decide.
     """
 
@@ -123,6 +124,7 @@ class AccessSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
+    tls_client_required: bool = False
     policy: str = ""
     data_class: Text = "internal"
 

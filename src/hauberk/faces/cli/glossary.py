@@ -38,6 +38,7 @@ TEXTS: dict[str, str] = {
     "access.tls_cert": "certificate chain of the gateway; with it, TLS is spoken",
     "access.tls_key": "private key of that certificate",
     "access.tls_client_ca": "authorities that sign client certificates",
+    "access.tls_client_required": "whether a client must show a certificate, over gRPC too",
     "access.policy": "file of Cedar policies; without it, roles decide",
     "access.data_class": "class of the data that this service is sent",
     "quota.requests_per_second": "requests of one principal to one model",

@@ -109,6 +109,8 @@ def receive(
     certificates = Certificates(domain=domain, operators=operators) if domain else None
     if certificates and not access.tls_client_ca:
         raise ConfigError("spiffe_domain needs tls_client_ca", where="access")
+    if access.tls_client_required and not (access.tls_cert and access.tls_client_ca):
+        raise ConfigError("tls_client_required needs tls_cert and tls_client_ca", where="access")
     policy_file = Path(access.policy) if access.policy else None
     policy: Policy = Roles()
     if policy_file:

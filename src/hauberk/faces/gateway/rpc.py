@@ -49,13 +49,18 @@ class _Asked:
     policy: str = ""
     code: int = 200
     told: Response | None = None
+    payload: tuple[bytes, bytes] | None = None  # what came and what went, if that is kept
 
 
 @dataclass(frozen=True)
 class Rpc:
-    """The service's methods over the application's data plane, entrance and sealed log."""
+    """The service's methods over the application's data plane, entrance and sealed log.
+
+    With ``certificates`` every client shows one that was verified, and may prove itself by it.
+    """
 
     app: App
+    certificates: bool = False
 
     def handler(self) -> Any:
         """The service as grpc takes it; messages are read and written here, as bytes."""
@@ -98,9 +103,15 @@ class Rpc:
         try:
             header = dict(context.invocation_metadata() or ()).get("authorization")
             asked.principal = await self.app.entrance.identify(
-                header.encode("latin-1", "replace") if isinstance(header, str) else None
+                header.encode("latin-1", "replace") if isinstance(header, str) else None,
+                _certificate(context) if self.certificates else None,
             )
-            return await work(asked, data, started)
+            if self.app.keep_payloads and action == "infer":
+                asked.payload = (data, b"")
+            answer = await work(asked, data, started)
+            if asked.payload is not None:
+                asked.payload = (data, answer)
+            return answer
         except Fault as fault:
             problem = fault
             asked.code = fault.status.value
@@ -143,6 +154,7 @@ class Rpc:
                 route=str(facts.get("hauberk_route", "")),
                 digest=str(facts.get("hauberk_digest", "")),
                 latency_ms=(time.perf_counter() - started) * 1e3,
+                payload=asked.payload,
             )
         )
 
@@ -253,7 +265,8 @@ async def start(
         ],
         maximum_concurrent_rpcs=limits.connections,
     )
-    server.add_generic_rpc_handlers((Rpc(app).handler(),))
+    shown = bool(access.tls_cert) and access.tls_client_required
+    server.add_generic_rpc_handlers((Rpc(app, certificates=shown).handler(),))
     where = f"{host}:{port}"
     try:
         if access.tls_cert:
@@ -269,12 +282,17 @@ async def start(
 
 
 def _credentials(grpc: Any, access: AccessSpec) -> Any:
-    """The certificate; read anew for connections after its files changed."""
+    """The certificate; read anew for connections after its files changed.
+
+    A client's certificate is asked for where each must show one; gRPC cannot leave it the choice.
+    """
+    required = access.tls_client_required
 
     def read() -> Any:
         key = Path(access.tls_key or access.tls_cert).read_bytes()
         chain = Path(access.tls_cert).read_bytes()
-        return grpc.ssl_server_certificate_configuration([(key, chain)])
+        authorities = Path(access.tls_client_ca).read_bytes() if required else None
+        return grpc.ssl_server_certificate_configuration([(key, chain)], authorities)
 
     seen: list[tuple[int, ...]] = []
 
@@ -296,4 +314,10 @@ def _credentials(grpc: Any, access: AccessSpec) -> Any:
         first = read()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where="access.tls_cert") from None
-    return grpc.dynamic_ssl_server_credentials(first, renewed, False)  # noqa: FBT003
+    return grpc.dynamic_ssl_server_credentials(first, renewed, required)
+
+
+def _certificate(context: Any) -> dict[str, Any]:
+    """The verified certificate's URIs, as :meth:`ssl.SSLSocket.getpeercert` describes them."""
+    uris = context.auth_context().get("peer_uri", ())
+    return {"subjectAltName": tuple(("URI", uri.decode("ascii", "replace")) for uri in uris)}

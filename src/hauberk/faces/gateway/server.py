@@ -222,10 +222,11 @@ def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
 
 
 def _tls(access: AccessSpec) -> dict[str, Any]:
-    """TLS as uvicorn takes it; with a client authority, a certificate may be shown."""
+    """TLS as uvicorn takes it; with a client authority, a certificate may or must be shown."""
     if not access.tls_cert:
         return {}
     asked = ssl.CERT_OPTIONAL if access.tls_client_ca else ssl.CERT_NONE
+    asked = ssl.CERT_REQUIRED if access.tls_client_required else asked
     return {
         "ssl_certfile": access.tls_cert,
         "ssl_keyfile": access.tls_key or None,
