@@ -6,18 +6,19 @@ import json
 import random
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from hauberk.adapters.local.files import create_file, read_file
+from hauberk.adapters.local.files import create_file, read_file, write_file
 from hauberk.adapters.local.log_home import existing_log, sealed_log
 from hauberk.adapters.local.sharing import FINGERPRINT
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
-from hauberk.core.errors import DataError
+from hauberk.core.errors import DataError, EnvironmentFault
 from hauberk.core.model import Bounds
 from hauberk.core.ports import Routing
 from hauberk.faces.gateway.afterwards import Afterwards
@@ -137,15 +138,21 @@ def model_bounds(home: Home, digest: str) -> Bounds:
 def _fingerprint_key(service: Path, shared: GuardState | None) -> bytes:
     """The key of the service, made once: replicas that share something share it.
 
+    The directory keeps a copy, so that a gateway starts while the shared state is away.
+
     Raises:
         EnvironmentFault: if it cannot be kept.
     """
-    if shared is not None:
-        shared.put(FINGERPRINT, secrets.token_bytes(32), over=0)
-        return shared.cell(FINGERPRINT).data
     path = service / "fingerprint.key"
     create_file(path, secrets.token_bytes(32))
-    return read_file(path, limit=64) or b""
+    key = read_file(path, limit=64) or b""
+    if shared is not None:
+        with suppress(EnvironmentFault):
+            shared.put(FINGERPRINT, key, over=0)
+            if (known := shared.cell(FINGERPRINT).data) != key:
+                write_file(path, known)
+                key = known
+    return key
 
 
 def compose(
