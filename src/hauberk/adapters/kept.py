@@ -7,8 +7,8 @@ import msgspec
 from hauberk.core.errors import UserError
 from hauberk.core.record import Record
 
-LARGEST = 4 * 2**20
-"""Bytes of a cell."""
+LARGEST = 16 * 2**20
+"""Bytes of a cell: more than what all monitors of a watch may have learned."""
 FORGET = 7 * 86400
 """Seconds after which a log that told nothing is no longer known."""
 _ENCODE = msgspec.msgpack.Encoder().encode

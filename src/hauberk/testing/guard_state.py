@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hauberk.adapters.kept import LARGEST, check_size
 from hauberk.core.errors import UserError
 from hauberk.core.ports import Cell, GuardState
 from hauberk.monitor.campaign import CampaignMonitor
@@ -65,8 +66,7 @@ class MemoryGuardState:
         return self._cells.get(name, Cell())
 
     def put(self, name: str, data: bytes, *, over: int | None = None) -> int | None:
-        if len(data) > 4 * 2**20:
-            raise UserError("too large for a cell", where=name)
+        check_size(name, data)
         with self._lock:
             version = self.cell(name).version
             if over is not None and over != version:
@@ -151,7 +151,7 @@ def _cells(make: Callable[[], GuardState]) -> None:
     _expect(holds=make().cell("y") == Cell(), that="cells are apart")
     _expect(holds=make().put("y", b"z", over=0) == 1, that="0 is the version of what is not there")
     try:
-        make().put("y", b"x" * (4 * 2**20 + 1))
+        make().put("y", b"x" * (LARGEST + 1))
     except UserError:
         return
     raise AssertionError("a cell has a largest size")

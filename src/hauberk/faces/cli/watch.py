@@ -183,6 +183,7 @@ class _Watch:
         self.key, self.station = "", _no_station()
         self.saved = 0.0
         self.told: set[str] = set()
+        self.owed: list[tuple[str, str, str, float]] = []
 
     def attempt(self) -> bool:
         """A round; where the shared state cannot be had, that is said once and tried again."""
@@ -198,6 +199,7 @@ class _Watch:
 
     def round(self) -> bool:
         """Take what was answered since; whether there was anything."""
+        self.settle()
         self.adopt()
         if self.shared and not self.shared.holds(self.key, self.station, at=time.time()):
             return False
@@ -205,6 +207,7 @@ class _Watch:
         for record in batch:
             for evidence in self.station.fold(record):
                 self.tell(evidence)
+        self.settle()
         if (batch or self.shared) and time.monotonic() - self.saved > _SAVE:
             self.save()
         if self.metrics is not None:
@@ -270,20 +273,24 @@ class _Watch:
             when = time.strftime("%H:%M:%S", time.gmtime(at))
             click.echo(f"{when} {evidence.rule} {evidence.message}")
         if self.throttle and evidence.spec.get("scope") == "client":
-            from hauberk.adapters.local.throttles import SharedThrottles, Throttles
-
-            hold = (
-                SharedThrottles(self.shared.state).hold
-                if self.shared
-                else Throttles(self.home.folder).hold
-            )
             whose = str(evidence.spec["tenant"]), str(evidence.spec["whose"])
-            hold(*whose, evidence.message, at=at)
+            self.owed.append((*whose, evidence.message, at))
         for sink in self.sinks:
             try:
                 sink.send([event(evidence, source=f"/hauberk/{self.spec.model.name}", at=at)])
             except HauberkError as error:
                 self.say_once(str(error))
+
+    def settle(self) -> None:
+        """Throttle who is to be throttled; what cannot be written now is owed in the next round."""
+        from hauberk.adapters.local.throttles import SharedThrottles, Throttles
+
+        home, shared = self.home.folder, self.shared
+        throttles = SharedThrottles(shared.state) if shared else Throttles(home)
+        while self.owed:
+            tenant, principal, why, at = self.owed[0]
+            throttles.hold(tenant, principal, why, at=at)
+            self.owed.pop(0)
 
     def say_once(self, what: str) -> None:
         """Say what stands in the way, the first time."""
