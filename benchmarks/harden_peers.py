@@ -25,6 +25,7 @@ def plain_training(
     steps: int,
     epochs: int,
     rate: float,
+    batch: int = 64,
     seed: int = 0,
 ) -> nn.Module:
     """Adversarial training as it is mostly written: float32, PGD from a random start, Adam."""
@@ -32,7 +33,7 @@ def plain_training(
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     for _ in range(epochs):
-        for rows in torch.split(torch.randperm(len(x), generator=generator), 64):
+        for rows in torch.split(torch.randperm(len(x), generator=generator), batch):
             clean, labels = x[rows], y[rows]
             noise = torch.empty_like(clean).uniform_(-eps, eps, generator=generator)
             points = (clean + noise).clamp(0, 1)

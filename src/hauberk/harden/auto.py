@@ -12,7 +12,7 @@ from hauberk.harden.composition import compose
 from hauberk.harden.judge import judge
 from hauberk.harden.perturb import frozen
 from hauberk.harden.race import Heat, Log
-from hauberk.harden.run import Run
+from hauberk.harden.run import Run, no_clock
 from hauberk.harden.selection import Score, accuracy
 
 if TYPE_CHECKING:
@@ -69,9 +69,11 @@ class Auto:
         """The best module that the budget buys.
 
         Raises:
-            UserError: if the checkpoint belongs to another run.
+            UserError: if the run has no clock, or the checkpoint belongs to another run.
         """
         run = run or Run()
+        if run.clock is no_clock:
+            raise UserError("a race goes by the clock, and the run has none", where="harden")
         with frozen(module):
             floor = accuracy(module, validation) - self.clean_drop
         facts = {
@@ -171,10 +173,10 @@ class _Race:
 
     def _plan(self, names: str, slot: float) -> dict[str, Any]:
         """Rows and epochs that fit into the slot, by the pace of this candidate so far."""
-        n, began = len(self.train), self.run.clock()
+        n, began, fixed = len(self.train), self.run.clock(), 0.0
         known = [heat for heat in self.log.heats if heat.names == names]
         if known:
-            pace = sum(one.seconds for one in known) / sum(one.rows * one.epochs for one in known)
+            fixed, pace = cost([(heat.rows * heat.epochs, heat.seconds) for heat in known])
         else:
             few = self.train.take(np.arange(min(n, _PROBE)))
             one = self.validation.take(np.arange(1))
@@ -184,7 +186,21 @@ class _Race:
                 recipe.fit(self.module, few, one, self.threat, seed=self.seed)
                 pace = (self.run.clock() - start) / len(few)
         before = self.run.clock() - began
-        samples = max(0.0, slot - before) / max(pace, 1e-9)
+        samples = max(0.0, slot - before - fixed) / max(pace, 1e-9)
         rows = n if samples >= 3 * n else min(n, max(int(samples / 3), min(n, _PROBE)))
         epochs = int(min(max(samples // rows, 1), _MOST_EPOCHS))
         return {"rows": rows, "epochs": epochs, "before": before}
+
+
+def cost(known: list[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds that a heat takes in any case, and those of each sample, by the last two heats.
+
+    Measuring and judging cost the same however long the training was. Half of the mean pace is the
+    least that is believed: two heats do not make a line.
+    """
+    samples, seconds = known[-1]
+    pace = seconds / samples
+    if len(known) > 1 and known[-2][0] < samples:
+        slope = (seconds - known[-2][1]) / (samples - known[-2][0])
+        pace = min(max(slope, pace / 2), pace)
+    return seconds - pace * samples, pace

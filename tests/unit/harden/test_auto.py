@@ -12,7 +12,7 @@ from hauberk.adapters.models.architectures import build
 from hauberk.core.data import Dataset
 from hauberk.core.errors import UnknownNameError, UserError
 from hauberk.core.threat import ThreatModel
-from hauberk.harden.auto import Auto
+from hauberk.harden.auto import Auto, cost
 from hauberk.harden.race import Log
 from hauberk.harden.run import Run
 from hauberk.harden.selection import accuracy
@@ -100,11 +100,11 @@ def test_checkpoints_of_another_race_and_damaged_ones_are_refused(
     run = Run(clock=a_clock(), checkpoint=kept.append)
     AUTO.fit(module(), train, validation, THREAT, seed=0, run=run)
     with pytest.raises(UserError, match="another race"):
-        AUTO.fit(module(), train, validation, THREAT, seed=1, run=Run(resume=kept[0]))
+        AUTO.fit(module(), train, validation, THREAT, seed=1, run=replace(run, resume=kept[0]))
     assert "inner" in load(kept[0])
     for bad in (b"", b"nothing", kept[0][:100]):
         with pytest.raises(UserError, match="cannot be resumed"):
-            AUTO.fit(module(), train, validation, THREAT, seed=0, run=Run(resume=bad))
+            AUTO.fit(module(), train, validation, THREAT, seed=0, run=replace(run, resume=bad))
 
 
 def test_wrong_settings_are_refused() -> None:
@@ -115,3 +115,25 @@ def test_wrong_settings_are_refused() -> None:
         Auto(candidates=("adversarail",))
     with pytest.raises(UserError, match="stands alone"):
         Auto(candidates=("auto",))
+
+
+def test_a_race_without_a_clock_is_refused(train: Dataset, validation: Dataset) -> None:
+    with pytest.raises(UserError, match="clock"):
+        AUTO.fit(module(), train, validation, THREAT, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ([(100, 10.0)], (0.0, 0.1)),
+        ([(100, 10.0), (300, 22.0)], (4.0, 0.06)),
+        ([(100, 10.0), (300, 11.0)], (5.5, 5.5 / 300)),
+        ([(100, 10.0), (300, 60.0)], (0.0, 0.2)),
+        ([(300, 22.0), (100, 10.0)], (0.0, 0.1)),
+    ],
+    ids=["one", "line", "flat", "steep", "backwards"],
+)
+def test_what_a_heat_costs_in_any_case_is_told_from_its_samples(
+    known: list[tuple[int, float]], expected: tuple[float, float]
+) -> None:
+    assert cost(known) == pytest.approx(expected)
