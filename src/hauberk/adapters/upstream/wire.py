@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = int | memoryview
 _MOST_FIELDS = 100_000
+_SINGLE = [bytes([value]) for value in range(128)]
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
@@ -51,6 +52,8 @@ def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
     """The number at a place, up to 64 bits, and the place after it."""
+    if at < len(data) and data[at] < 128:  # most are one byte
+        return data[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -115,6 +118,8 @@ def put_always(number: int, data: bytes) -> bytes:
 
 def number_of(value: int) -> bytes:
     """A number as varint; negative ones as 64 bits."""
+    if 0 <= value < 128:
+        return _SINGLE[value]
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value > 127:

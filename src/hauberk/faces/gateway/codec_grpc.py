@@ -6,6 +6,7 @@ Tensors come raw (``raw_input_contents``) or typed (``contents``), never both; o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,6 @@ from hauberk.faces.gateway.limits import MAX_ID, MAX_RANK, MAX_TENSORS
 from hauberk.faces.gateway.tensors import Request, Tensor, Wanted, dtype_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from hauberk.faces.gateway.tensors import Response
@@ -130,7 +129,9 @@ def write(response: Response) -> bytes:
         described.append(put_always(5, head))
         raw.append(put_always(6, np.ascontiguousarray(tensor.data).tobytes()))
     head = put(1, response.model) + put(2, response.version) + put(3, response.id)
-    return b"".join([head, *_parameters(4, response.parameters), *described, *raw])
+    told = response.parameters.items()
+    parameters = _parameters(4, tuple((name, type(value), value) for name, value in told))
+    return b"".join([head, parameters, *described, *raw])
 
 
 def _input(data: memoryview) -> _Input:
@@ -198,9 +199,13 @@ def _values(value: Value, form: str | None, dtype: np.dtype[Any], where: str) ->
         raise BadRequest("a value is beyond its type's range", where=where) from None
 
 
-def _parameters(number: int, values: Mapping[str, str | int | float | bool]) -> list[bytes]:
+@lru_cache(maxsize=64)
+def _parameters(
+    number: int, values: tuple[tuple[str, type, str | int | float | bool], ...]
+) -> bytes:
+    """Remembered, since most answers of a model have the same; by type, as ``True == 1``."""
     made = []
-    for name, value in values.items():
+    for name, _, value in values:
         if isinstance(value, bool):
             choice = put(1, value)
         elif isinstance(value, int):
@@ -208,4 +213,4 @@ def _parameters(number: int, values: Mapping[str, str | int | float | bool]) -> 
         else:
             choice = put_always(3, str(value).encode())
         made.append(put_always(number, put(1, name) + put_always(2, choice)))
-    return made
+    return b"".join(made)
