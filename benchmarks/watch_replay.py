@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hauberk.core.record import Record
 
 RECORDS, ALONE = 1_000_000, 100_000
-CALIBRATION = replace(toy_calibration(n=600), answers=np.array([590.0, 10.0]))
+CALIBRATION = replace(toy_calibration(n=600), answers=np.array([598.0, 2.0]))
 
 
 def replays(folder: Path, records: int = RECORDS) -> list[Row]:
