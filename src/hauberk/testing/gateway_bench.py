@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hauberk.core.digest import digest_bytes
 from hauberk.core.ports import Routing
+from hauberk.faces.gateway.sampling import Sampling
 from hauberk.testing.asking import ask, fake_gateway, json_body
 from hauberk.testing.gateway_fakes import FakeWorld, MemoryLog, calibration
 
@@ -26,7 +27,10 @@ HIGHEST = 0.2  # nats; the toy calibration finds a larger divergence suspect
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """A gateway, its world and its log; the digests of what it can serve."""
+    """A gateway, its world and its log; the digests of what it can serve.
+
+    It keeps no input for review but the flagged ones.
+    """
 
     gateway: Gateway
     world: FakeWorld
@@ -54,6 +58,8 @@ class Bench:
             canary=canary,
             calibration=digest_bytes(made),
         )
+        app = bench.gateway.app
+        app.plane = replace(app.plane, sampling=Sampling(lambda: 1.0))
         bench.gateway.pool.arrange(bench.routing())
         return bench
 

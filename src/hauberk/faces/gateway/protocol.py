@@ -155,6 +155,7 @@ class Bounded(HttpToolsProtocol):
 
     def _begin(self) -> None:
         """A cycle of its own for the request whose headers are complete."""
+        self._unset_keepalive_if_required()  # armed by an answer to what came in the same piece
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects

@@ -83,6 +83,7 @@ class Tap:
         self._held = self._bare = 0  # bytes of inputs that wait; how many of the newest do
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._inputs = 0
+        self._lively = False  # whether some were described where they came from since the last turn
         self._stopping = False
         self.last_seq = sink.last_seq()
         self._thread = threading.Thread(target=self._work, name="tap", daemon=True)
@@ -140,7 +141,7 @@ class Tap:
         self._queue.extend(
             _Waiting(record, one.kept, None) for record, one in zip(done, batch, strict=True)
         )
-        self._bare = 0
+        self._bare, self._lively = 0, True
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is queued and stop; what is not written in time is dropped and counted."""
@@ -159,6 +160,9 @@ class Tap:
             # What comes meanwhile waits for the next turn: a few at a time would cost as much
             # as many, and never end.
             waiting = len(self._queue)
+            if self._lively and not self._stopping:  # a few more, and they are described there
+                waiting -= self._bare
+                self._lively = False
             while waiting > 0 and (batch := self._take(waiting)):
                 self._write(batch)
                 waiting -= len(batch)
