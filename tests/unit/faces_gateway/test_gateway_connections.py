@@ -127,6 +127,14 @@ async def _elsewhere(self: Workers, call: Callable[[], Any], *, small: bool = Fa
 
 
 @pytest.mark.parametrize(
+    "target", [b"http://h/v2/models/m/infer", b"/v2/models/%6d/infer?a=b", b"/v2/models/m/infer#c"]
+)
+def test_a_path_may_be_written_otherwise(port: int, target: bytes) -> None:
+    request_ = asked("a").replace(b"/v2/models/m/infer", target, 1)
+    assert ids(talk(port, request_, wait=0.3)) == ["a"]
+
+
+@pytest.mark.parametrize(
     "request_", [asked("a", b"Connection: close"), asked("a", form=b"1.0")], ids=["1.1", "1.0"]
 )
 def test_a_connection_that_is_to_end_ends_with_its_answer(port: int, request_: bytes) -> None:

@@ -9,6 +9,7 @@ A small POST that is there as a whole is answered at once where the application 
 
 from __future__ import annotations
 
+import re
 import time
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
     from hauberk.faces.gateway.limits import Limits
+
+_PLAIN = re.compile(rb"/[^%#\x80-\xff]*\Z")  # a path that needs no decoding, and no host before it
 
 
 class Quick(Protocol):
@@ -113,7 +116,9 @@ class Bounded(HttpToolsProtocol):
         if self.parser.should_upgrade() or self.parser.get_http_version() != "1.1":
             return False
         most = self.limits.connections
-        return len(self.connections) < most and len(self.tasks) < most and b"%" not in self.url
+        if len(self.connections) >= most or len(self.tasks) >= most:
+            return False
+        return _PLAIN.match(self.url) is not None
 
     def _answer(self, body: bytes) -> None:
         assert self.quick is not None
