@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 METHODS = ("adversarial", "ema,adversarial", "ema,atta", "ema,n-fgsm", "ema,trades")
-SETS = {"digits": METHODS, "mnist": ("adversarial", "ema,atta"), "nsl-kdd": METHODS[1:]}
+# The recipe of the benchmark ``harden`` that is tuned by hand to a tenth of the published time.
+QUICK = "ema,atta as in bench-harden"
+SETS = {
+    "digits": (*METHODS, QUICK),
+    "mnist": ("adversarial", "ema,atta"),
+    "nsl-kdd": ("ema,adversarial", "ema,atta", "ema,trades"),
+}
 BUDGET, CORES, TEST, POINTS = 120.0, 2, 1000, 0.02
 KEPT, HARDEN = Path(".hauberk/bench/auto.json"), Path(".hauberk/bench/harden.json")
 
@@ -52,7 +58,11 @@ def main() -> int:
         name, _, half = wanted.partition(":")
         for method in ("auto", *SETS[name]):
             key = f"{name}, {method}"
-            if key in cells or half == ("hand" if method == "auto" else "auto"):
+            if (
+                key in cells
+                or (method == QUICK and not _known(name, method))
+                or half == ("hand" if method == "auto" else "auto")
+            ):
                 continue
             made = _known(name, method) or _one(name, method)
             cells = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -83,9 +93,11 @@ def _given(name: str) -> tuple[Dataset, ThreatModel, nn.Module]:
 def _known(name: str, method: str) -> dict[str, float]:
     """The figures of the benchmark ``harden``; none if it has none."""
     kept = json.loads(HARDEN.read_text()) if HARDEN.exists() else {}
-    part, prefix = {"digits": ("default", "digits, ours, default, seed 0")}.get(name, (name, name))
-    if method != "adversarial":
-        return {}
+    part, prefix = {
+        "digits, adversarial": ("default", "digits, ours, default, seed 0"),
+        f"digits, {QUICK}": ("quick", "digits, ours, quick, seed 0"),
+        "mnist, adversarial": ("mnist", "mnist"),
+    }.get(f"{name}, {method}", ("", ""))
     found = {
         row["id"].rpartition(": ")[2]: row["measured"]
         for row in kept.get(part, [])
