@@ -177,8 +177,11 @@ def main() -> int:
                 right = float((one.module(one.x).argmax(1) == one.y).float().mean())
             rows.append(Row(id=f"{one.name} {norm}: accuracy untouched", measured=right))
             for name in names:
-                load = f"load {os.getloadavg()[0]:.1f}"
-                parts[f"{one.name} {norm}, {name}"] = f"n = {len(one.x)}, {load}"
+                runs = (1, 1) if name in LONG else times
+                parts[f"{one.name} {norm}, {name}"] = (
+                    f"n = {len(one.x)}, median of {runs[0]}, peers {runs[1]}, "
+                    f"load {os.getloadavg()[0]:.1f}"
+                )
                 for row in compared(name, one, norm, times=times, rates=rates, known=known):
                     print(
                         f"{time.process_time() - began:6.0f} s  {row}", file=sys.stderr, flush=True
@@ -191,7 +194,6 @@ def main() -> int:
         parts=parts,
         eps="linf .3 and 8/255, l2 2 and .5",
         step="eps / 10",
-        runs=f"median of {chosen.times}, peers {chosen.peer_times}, ensembles 1",
         threads=1,
         dtype="float32, ours with bfloat16 inside and float32 verdicts",
         torch=torch.__version__,

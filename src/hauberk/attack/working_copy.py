@@ -27,8 +27,9 @@ class WorkingCopy:
     def __init__(self, module: nn.Module, *, half: bool = True, light: bool = False) -> None:
         self.half, self._light = half and not light, light
         twin = _finely_ended(_folded(copy.deepcopy(module).eval(), laid=not light))
-        for part in twin.modules() if light else ():
-            if type(part) is nn.Conv2d and part.groups == 1 and part.padding_mode == "zeros":
+        for part in twin.modules():
+            plain = type(part) is nn.Conv2d and part.groups == 1 and part.padding_mode == "zeros"
+            if plain and (light or part.in_channels == 1):
                 part.__class__ = _SlimConv
         for part in twin.modules() if not light else ():
             # Those that autocast would cast anew at every call.
@@ -39,7 +40,7 @@ class WorkingCopy:
             ):
                 part.to(torch.bfloat16)
             if isinstance(part, nn.Conv2d):
-                part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
+                part.weight.data = _channels_last(part.weight.data)
         self._module = twin.requires_grad_(requires_grad=False)
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -49,6 +50,15 @@ class WorkingCopy:
         with torch.autocast(points.device.type, dtype=torch.bfloat16, enabled=self.half):
             out: Tensor = self._module(points)
         return out.float()
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    """The weight in that order, also where one channel leaves it open which order it is."""
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    channels, height, width = weight.shape[1:]
+    if channels > 1:
+        return weight
+    return weight.as_strided(weight.shape, (height * width, 1, width, 1))
 
 
 class _FineLinear(nn.Linear):
@@ -85,7 +95,7 @@ class _Slim(torch.autograd.Function):
         (weight,) = ctx.saved_tensors
         stride, padding, dilation = ctx.shape
         columns = weight.flatten(1).t() @ slope.flatten(2)
-        back = fold(columns, ctx.size, weight.shape[2:], dilation, padding, stride)
+        back = fold(columns.float(), ctx.size, weight.shape[2:], dilation, padding, stride)
         return back, None, None, None, None, None
 
 

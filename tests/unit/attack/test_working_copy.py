@@ -158,3 +158,10 @@ def test_slopes_by_products_are_those_of_the_kernel(
         leaf = _images(2).requires_grad_()
         slopes.append(torch.autograd.grad(one(leaf).square().sum(), leaf)[0])
     assert torch.allclose(slopes[0], slopes[1], rtol=1e-4, atol=1e-4)
+
+
+def test_one_channel_goes_on_in_channels_last() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    out = WorkingCopy(module, half=False)(_images())
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert not out.is_contiguous()
