@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CLASSES, FITTED = 10, 12
+CLASSES, FITTED = 10, 6
 TARGETS = {(1, 28, 28): 0.15, (3, 224, 224): 1.0, (3, 1024, 2048): 7.0}
 """Milliseconds of the stack, without the models."""
 
@@ -48,7 +48,7 @@ def costs() -> list[Row]:
             drift_features(x)
             mark(x)  # noqa: B023
 
-        few = 7 if shape[-1] > 1000 else 200
+        few = 5 if shape[-1] > 1000 else 200
         inline = _least(stack, few)
         out.append(at_most(f"{label}: inline stack, ms", inline, target))
         late = _least(beside, few)

@@ -32,18 +32,18 @@ def replays(folder: Path, records: int = RECORDS) -> list[Row]:
     out = []
     for name in MONITORS:
         _, rate = _folded(log, only=(name,), most=min(ALONE, records))
-        out.append(at_least(f"replay: records/s, {name} alone", rate, 50_000))
+        out.append(at_least(f"records/s, {name} alone", rate, 50_000))
     whole, rate = _folded(log)
     before = _memory()
     again = _halves(log, folder / "state", records // 2)
     grown = _memory() - before
     return [
         *out,
-        at_least("replay: records/s, all nine monitors", rate, 50_000),
-        Row(id="replay: records", measured=float(whole.records)),
-        Row(id="replay: findings", measured=float(sum(whole.found.values()))),
-        at_least("replay: the same, stopped halfway", float(again.mark == whole.mark), 1),
-        at_most("replay: MiB that the second run added", grown, 64),
+        at_least("records/s, all nine monitors", rate, 50_000),
+        Row(id="records", measured=float(whole.records)),
+        Row(id="findings", measured=float(sum(whole.found.values()))),
+        at_least("the same, stopped halfway", float(again.mark == whole.mark), 1),
+        at_most("MiB that the second run added", grown, 64),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hauberk.guard.twin import TwinDivergence
+from hauberk.guard.twin import TwinDivergence, apart, both
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +31,10 @@ class Divergence:
 
     def score(self, view: View) -> NDArray[np.float64]:
         """See :class:`hauberk.guard.sensor.Sensor`."""
-        one, two = view.primary, view.twin
-        return self.divergence.score(*((two, one) if self.backwards else (one, two)))
+        temperature = self.divergence.temperature
+        plain = temperature == 1.0
+        one, two = view.logarithms if plain else both(view.primary, view.twin, temperature)
+        return apart(two, one) if self.backwards else apart(one, two)
 
     def surrogate(self, view: View) -> Any:
         """The same on tensors."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from hauberk.core.errors import DataError
+from hauberk.guard.twin import both
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +32,11 @@ class View:
     primary: Any
     twin: Any
     ask: Callable[[Any], Any] | None = None
+
+    @cached_property
+    def logarithms(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logarithms of both models' probabilities, of arrays; worked out once for all sensors."""
+        return both(self.primary, self.twin, 1.0)
 
 
 class Sensor(Protocol):

@@ -42,21 +42,40 @@ class TwinDivergence:
             DataError: if the shapes differ, there are fewer than two classes, or a logit is NaN
                 or infinite.
         """
-        if primary_logits.ndim != 2 or primary_logits.shape != twin_logits.shape:
-            raise DataError(
-                f"logits of shapes {primary_logits.shape} and {twin_logits.shape}",
-                where="twin divergence",
-                hint="both models must answer (n, classes) with the same classes",
-            )
-        if primary_logits.shape[1] < 2:
-            raise DataError("a divergence needs at least two classes", where="twin divergence")
-        served = _log_softmax(primary_logits, self.temperature)
-        twin = _log_softmax(twin_logits, self.temperature)
-        score: NDArray[np.float64] = np.add.reduce(np.exp(twin) * (twin - served), axis=1)
-        # A NaN or an infinity in any logit makes the sum NaN or infinite.
-        if not np.isfinite(score).all():
-            raise DataError("a model answered NaN or an infinity", where="twin divergence")
-        return np.maximum(score, 0.0)
+        served, twin = both(primary_logits, twin_logits, self.temperature)
+        return apart(served, twin)
+
+
+def both(
+    primary_logits: NDArray[np.floating], twin_logits: NDArray[np.floating], temperature: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Logarithms of both models' probabilities ``(n, classes)``.
+
+    Raises:
+        DataError: if the shapes differ, or there are fewer than two classes.
+    """
+    if primary_logits.ndim != 2 or primary_logits.shape != twin_logits.shape:
+        raise DataError(
+            f"logits of shapes {primary_logits.shape} and {twin_logits.shape}",
+            where="twin divergence",
+            hint="both models must answer (n, classes) with the same classes",
+        )
+    if primary_logits.shape[1] < 2:
+        raise DataError("a divergence needs at least two classes", where="twin divergence")
+    return _log_softmax(primary_logits, temperature), _log_softmax(twin_logits, temperature)
+
+
+def apart(served: NDArray[np.float64], twin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """KL(twin ‖ served) ``(n,)`` of logarithms of probabilities.
+
+    Raises:
+        DataError: if it is NaN or infinite.
+    """
+    score: NDArray[np.float64] = np.add.reduce(np.exp(twin) * (twin - served), axis=1)
+    # A NaN or an infinity in any logit makes the sum NaN or infinite.
+    if not np.isfinite(score).all():
+        raise DataError("a model answered NaN or an infinity", where="twin divergence")
+    return np.maximum(score, 0.0)
 
 
 def _log_softmax(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
