@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CLASSES, FITTED = 10, 6
+CLASSES, FITTED, FEW = 10, 64, 6
 TARGETS = {(1, 28, 28): 0.15, (3, 224, 224): 1.0, (3, 1024, 2048): 7.0}
 """Milliseconds of the stack, without the models."""
 
@@ -65,10 +65,11 @@ def costs() -> list[Row]:
 
 def _screen(shape: tuple[int, ...], rng: np.random.Generator) -> Screen:
     """A panel of the usual sensors, fitted on noise: what it costs does not depend on that."""
+    count = FITTED if shape[-1] < 1000 else FEW
 
     def view(level: float) -> View:
-        x = rng.random((FITTED, *shape), dtype=np.float32) * np.float32(level)
-        logits = [rng.normal(size=(FITTED, CLASSES)).astype(np.float32) for _ in range(2)]
+        x = rng.random((count, *shape), dtype=np.float32) * np.float32(level)
+        logits = [rng.normal(size=(count, CLASSES)).astype(np.float32) for _ in range(2)]
         return View(x=x, primary=logits[0], twin=logits[1])
 
     panel = Panel.fit(SENSORS, view(1.0), {"dark": view(0.8)}, {"attack": view(0.9)})

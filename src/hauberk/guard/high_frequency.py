@@ -34,7 +34,8 @@ class HighFrequency:
     def score(self, view: View) -> NDArray[np.float64]:
         """See :class:`hauberk.guard.sensor.Sensor`."""
         with np.errstate(invalid="ignore"):
-            energy = np.abs(self._mixed(view)).reshape(len(view.x), -1).mean(axis=1)
+            change = np.abs(self._mixed(view)).reshape(len(view.x), -1)
+            energy = np.add.reduce(change, axis=1) / change.shape[1]
         return finite(np.log(energy.astype(np.float64) + _FLOOR), "high frequency")
 
     def surrogate(self, view: View) -> Any:

@@ -86,8 +86,9 @@ def _answers(primary: Any, twin: Any) -> Any:
     if isinstance(one, np.ndarray):
         pair = np.concatenate((one, two), axis=1).astype(np.float64)
         half = one.shape[1]
-        pair[:, :half] -= pair[:, :half].mean(axis=1, keepdims=True)
-        pair[:, half:] -= pair[:, half:].mean(axis=1, keepdims=True)
+        # Sums, not means: of a single request numpy's mean is mostly its own overhead.
+        sides = pair.reshape(len(pair), 2, half)
+        sides -= np.add.reduce(sides, axis=2, keepdims=True) / half
         return pair
     half = one.shape[1]
     pair = one.new_empty((len(one), 2 * half))
