@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Images = NDArray[np.float32]
 
 TRAINED, HELD, USUAL, MOST = 3000, 1000, 2000, 10_000
-RATE = 150.0
+RATE = 400.0
 """Queries a second."""
 COUNTS = (100, 300, 1000, 3000, 10_000)
 FIDELITY = 0.8
