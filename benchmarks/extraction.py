@@ -142,6 +142,10 @@ class Scene:
                 ("watch", *told, *common), log=service.home.folder / "logs" / "watch.log"
             )
             try:
+                with service.client(CLIENTS[0]) as sender:  # until the watch is awake
+                    sender.infer(x[:1])
+                kept = service.home.folder / "watch.state"
+                watch.wait_until(kept.exists, seconds=60)
                 shots = _sent(service, x, who)
             finally:
                 watch.stop()
@@ -199,16 +203,19 @@ def measure(folder: Path) -> list[Row]:
         had = len(told.labels)
         curve = {n: fidelity(x, told.labels[:n], seen.held, answers) for n in COUNTS if n < had}
         last = fidelity(x, told.labels, seen.held, answers)
+        noticed = fidelity(x, told.labels[: told.flagged or had], seen.held, answers)
         for count, value in curve.items():
             out.append(Row(id=f"{name}: fidelity after {count} answers", measured=value))
         out += [
             Row(id=f"{name}: queries until the campaign is flagged", measured=told.flagged),
             Row(id=f"{name}: answers until the client is held, of {len(x)}", measured=had),
-            at_most(f"{name}: fidelity when held, or at the end", last, FIDELITY),
+            at_most(f"{name}: fidelity when flagged, or at the end", noticed, FIDELITY),
+            Row(id=f"{name}: fidelity when held, or at the end", measured=last),
         ]
         print(f"{name}: flagged {told.flagged}, {had} answers, fidelity {last:.3f}", flush=True)
     told = scene.ask("honest", seen.honest, CLIENTS[0])
-    out.append(Row(id="an honest client: signs of a campaign", measured=float(told.flagged or 0)))
+    label = f"an honest client: queries until a false sign, of {len(seen.honest)}"
+    out.append(Row(id=label, measured=told.flagged))
     refused = len(seen.honest) - len(told.labels)
     out.append(at_most(f"an honest client: refused of {len(seen.honest)}", refused, 0))
     return out
