@@ -72,7 +72,7 @@ def measure() -> Costs:
         idle, alarm, wall = _operating(root / "operator")
         streamed, told, read = _stream(root / "stream")
         return Costs(
-            request=_gateway("28x28 cpu ms") / 1000,
+            request=_gateway("28x28 CPU ms a request") / 1000,
             record_bytes=size,
             gather=gather,
             fold=_folding(),
