@@ -127,8 +127,8 @@ def cases() -> Iterator[Case]:
         library="ART",
         norm="linf",
         ours=CarliniWagner(searches=5, steps=200, rate=0.05, nearest=True),
-        peer=_art("CarliniLInfMethod", learning_rate=0.05, max_iter=200, batch_size=50),
-        images=50,
+        peer=_art("CarliniLInfMethod", learning_rate=0.05, max_iter=30, batch_size=10),
+        images=10,
     )
     yield Case(
         name="elastic-net",
@@ -188,7 +188,7 @@ def cases() -> Iterator[Case]:
         norm="l2",
         ours=Boundary(queries=5000, nearest=True),
         peer=_foolbox("BoundaryAttack", steps=4500),
-        images=50,
+        images=20,
     )
     for norm in ("l2", "linf"):
         yield Case(
