@@ -2,8 +2,9 @@
 
 Every server runs the same linear model in a process of its own, and ``wrk`` asks it. Floor and
 gateway take turns, so that whatever else the machine does falls on both; what is added is the
-median over the turns of the differences. All layers of the gateway are on but the model-specific
-detector: keys, roles, quotas, schema, sanitisers, drift statistics, tap and sealed log.
+median over the turns of the differences. Two workers are two such processes behind one port. All
+layers of the gateway are on but the model-specific detector: keys, roles, quotas, schema,
+sanitisers, drift statistics, tap and sealed log.
 
 ``--million`` asks the gateway a million times and prints its memory; it takes minutes.
 """
@@ -148,6 +149,10 @@ def _rates(bench: Bench) -> list[Row]:
                     Row(id=label, measured=own.cpu, peer=load.cpu, ratio=own.cpu / load.cpu)
                 )
     most = max((load.rate for load in mine.values() if load), default=0.0)
+    two = bench.ask("workers", connections=8)
+    if best and two is not None:
+        label = f"{bench.name} req/s, 8 clients, two workers; KServe's SDK at its best"
+        rows.append(Row(id=label, measured=two.rate, peer=best, ratio=two.rate / best))
     if best:
         label = f"{bench.name} req/s over KServe's SDK at its best"
         rows.append(at_least(label, most / best, TIMES[bench.name]))
@@ -340,7 +345,7 @@ def main() -> int:
         rows: list[Row] = sanitisers()
         lines = {}
         for name in SHAPES:
-            kinds = ("floor", "ours", "kserve", "transformer", "mlserver")
+            kinds = ("floor", "ours", "workers", "kserve", "transformer", "mlserver")
             bench = Bench(name, folder, kinds, given.seconds)
             try:
                 rows += compare(bench, given.turns)

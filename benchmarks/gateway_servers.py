@@ -112,7 +112,7 @@ def ours(shape: tuple[int, ...], port: int, grpc_port: int, folder: Path, client
         records=records,
     )
     gateway.pool.arrange(Routing(primary=world.add(linear_onnx(weights(shape), shape=shape))))
-    run(gateway, spec, sock=listen("127.0.0.1", port), state=state)
+    run(gateway, spec, sock=listen("127.0.0.1", port, shared=True), state=state)
 
 
 def token_of(number: int) -> str:
@@ -159,10 +159,12 @@ def start(kind: str, name: str, folder: Path, *, clients: int = 0) -> Server | N
         made.processes.append(subprocess.Popen(command, stdout=log, stderr=log, **more))
 
     live = "/v2/health/live"
-    if kind in {"floor", "ours"}:
-        own = [sys.executable, "-m", "benchmarks.gateway", "--serve", kind, "--shape", name]
-        own += ["--folder", str(folder / f"{kind}-{name}-{clients}"), "--clients", str(clients)]
-        begin([*own, "--ports", str(http), str(grpc)])
+    if kind in {"floor", "ours", "workers"}:
+        own = [sys.executable, "-m", "benchmarks.gateway", "--shape", name]
+        own += ["--serve", "ours" if kind == "workers" else kind, "--clients", str(clients)]
+        for number, other in enumerate((grpc, inner_grpc)[: 2 if kind == "workers" else 1]):
+            place = folder / f"{kind}-{name}-{clients + number}"
+            begin([*own, "--folder", str(place), "--ports", str(http), str(other)])
     elif kind == "mlserver":
         python = environment("mlserver")
         if python is None:
