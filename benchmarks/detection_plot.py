@@ -69,8 +69,7 @@ def _y(requests: float | None) -> float:
 def _panel(name: str, known: Mapping[str, float | None]) -> Iterator[str]:
     floor = HIGH - BOTTOM
     yield f'<path d="M{LEFT} {TOP}V{floor}H{WIDE - 14}" fill="none" stroke="#444"/>'
-    clean = known[f"{name}: {_accuracy}"]
-    yield _text(LEFT, 18, f"{name}: requests to the alarm, median (clean accuracy {clean:.0%})")
+    yield _text(LEFT, 18, f"{name}: requests to the alarm, median; solid acts, dashed warns")
     for value in (1, 10, 100, 1000):
         yield _text(LEFT - 6, _y(value) + 4, str(value), "end")
         yield f'<path d="M{LEFT} {_y(value):.1f}H{WIDE - 14}" stroke="#eee"/>'
