@@ -29,6 +29,7 @@ from hauberk.adapters.models.session import Session
 from hauberk.adapters.models.torch_model import TorchModel
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.pgd import PGD
+from hauberk.core.data import SHARES
 from hauberk.core.spec import Spec
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.robustness import evaluate
@@ -85,10 +86,10 @@ def main() -> int:
     return publish("harden", facts, rows + _compared(kept))
 
 
-def _published(name: str, batch: int) -> list[Row]:
+def _published(name: str, batch: int, data: Dataset | None = None) -> list[Row]:
     """One of the published schedules, re-implemented from its description."""
     alpha, steps = SCHEDULES[name]
-    data = load_dataset("digits")
+    data = data or load_dataset("digits")
     module = _copy(_served(data, epochs=15, batch_size=64), data)
     start = time.process_time()
     module = plain_training(
@@ -106,9 +107,9 @@ def _published(name: str, batch: int) -> list[Row]:
     return [Row(id=f"{where}: {k}", measured=v) for k, v in found.items()]
 
 
-def _ours(name: str, way: Recipe, seeds: Sequence[int]) -> list[Row]:
+def _ours(name: str, way: Recipe, seeds: Sequence[int], data: Dataset | None = None) -> list[Row]:
     """One of our recipes from each seed, all from the same served model."""
-    data = load_dataset("digits")
+    data = data or load_dataset("digits")
     served = _served(data, epochs=15, batch_size=64)
     train, test = data.split("train"), data.split("test")
     before = _measured(served, data, test)
@@ -121,6 +122,36 @@ def _ours(name: str, way: Recipe, seeds: Sequence[int]) -> list[Row]:
         where = f"digits, ours, {name}, seed {seed}"
         rows += [Row(id=f"{where}: {k}", measured=v) for k, v in found.items()]
     return rows
+
+
+def _anew(number: int) -> list[Row]:
+    """Quick and the schedule that is deployed on a split drawn after all settings were fixed."""
+    data = load_dataset("digits")
+    parts = np.empty(len(data), dtype=np.int8)
+    for place, split in enumerate(SHARES):
+        parts[data.indices(split)] = place
+    data = replace(data, part=np.random.default_rng(number).permutation(parts))
+    found = [*_ours("quick", _quick(), (0,), data), *_published("deployed", BATCHES[0], data)]
+    known = {row.id.partition(", ")[2]: row.measured or 0.0 for row in found}
+    where = f"split drawn anew {number}"
+    rows = [replace(row, id=f"{where}: {row.id}") for row in found]
+    ours, theirs = "ours, quick, seed 0", f"published deployed schedule, batches of {BATCHES[0]}"
+    return [
+        *rows,
+        at_most(f"{where}: clean lost", known[f"{ours}: clean lost"], 0.02),
+        _ratio(
+            f"{where}: PGD-40 over the published",
+            known[f"{ours}: pgd40"],
+            known[f"{theirs}: pgd40"],
+            least=2.2,
+        ),
+        _ratio(
+            f"{where}: CPU s over the published",
+            known[f"{ours}: CPU s"],
+            known[f"{theirs}: CPU s"],
+            most=0.1,
+        ),
+    ]
 
 
 def _compared(kept: dict[str, list[dict[str, Any]]]) -> list[Row]:
@@ -291,6 +322,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     },
     "quick": lambda: _ours("quick", _quick(), SEEDS),
     "default": lambda: _ours("default", recipe(Spec(), 1078), SEEDS),
+    "anew-1": partial(_anew, 1),
+    "anew-2": partial(_anew, 2),
     "latency": _latency,
     "mnist": _mnist,
 }
