@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hauberk.evaluate.gauging import Traffic
 
 Part = TypeVar("Part", "Tally", "Gauged")
-SEEDS = {"digits": (0, 1, 2), "cifar10": (0, 1, 2), "gtsrb": (0,), "mnist": (0, 1, 2)}
+SEEDS = {"digits": (0, 1, 2), "cifar10": (0, 1, 2), "gtsrb": (0, 1, 2), "mnist": (0, 1, 2)}
 EFFORT = Effort(
     runs=5,
     longest=2000,
