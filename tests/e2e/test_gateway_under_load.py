@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -18,13 +15,14 @@ import pytest
 from hauberk.adapters.local.log_home import existing_log
 from hauberk.testing.asking import CLIENT, binary_body
 from hauberk.testing.gateway_process import SHAPE, GatewayProcess, start_gateway
+from hauberk.testing.servers import redis_program, redis_server
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-needs_redis = pytest.mark.skipif(SERVER is None, reason="no redis-server on this machine")
+needs_redis = pytest.mark.skipif(redis_program() is None, reason="no redis-server on this machine")
 CONTENT, HEADERS = binary_body(np.full((1, *SHAPE), 0.5, np.float32))
 
 
@@ -68,19 +66,8 @@ class Load:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(SERVER), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    process = subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0", process
-    process.kill()
-    process.wait()
+    with redis_server(tmp_path) as started:
+        yield started
 
 
 def quota(url: str, **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import io
 import pickle
 import pickletools
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -57,10 +58,8 @@ class _Nothing:
 
 def asked(data: bytes) -> set[tuple[str, str]]:
     listener = Listener(data)
-    try:
+    with suppress(Exception):  # damaged pickles fail in any way; what they asked for counts
         listener.load()
-    except Exception:
-        return listener.names
     return listener.names
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 
@@ -139,6 +139,40 @@ def s3_server() -> Iterator[str]:
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait()
+
+
+def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait for something to be true, and return it; fails where that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def redis_program() -> str | None:
+    """The server of Redis or Valkey; None where there is none."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis that keeps nothing: its URL and its process, which may be killed."""
+    program, port = redis_program(), free_port()
+    assert program is not None, "no redis-server on this machine"
+    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen([*words, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: _listens(port))
+        yield f"redis://127.0.0.1:{port}/0", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

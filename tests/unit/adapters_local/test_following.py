@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from hauberk.adapters.local.home import Home
@@ -10,6 +9,7 @@ from hauberk.adapters.mlflow.following import Following, following
 from hauberk.core.errors import EnvironmentFault
 from hauberk.core.ports import Routing
 from hauberk.core.spec import Spec
+from hauberk.testing.servers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +30,6 @@ class Registry:
     def point(self, name: str, alias: str, digest: str | None) -> None:
         del name
         self.aliases[alias] = digest
-
-
-def until(true: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_it_follows_what_the_ledger_has(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from hauberk.core.spec import parse_spec
 from hauberk.faces.gateway.listen import listen
 from hauberk.faces.gateway.server import serve
 from hauberk.testing.asking import CLIENT
+from hauberk.testing.servers import until
 from hauberk.testing.toy_onnx import linear_onnx
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ class Site:
                 stderr=err,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-        until(lambda: (self.folder / "gateway.json").exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.stderr
+        process = self.process
+        until(lambda: (self.folder / "gateway.json").exists() or process.poll() is not None)
+        assert process.poll() is None, self.stderr
 
     @property
     def stderr(self) -> str:
@@ -112,13 +114,6 @@ class Site:
         self.process.send_signal(number)
         code = self.process.wait(20)
         return code, (self.folder / "stdout").read_text()
-
-
-def until(true: Any, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,18 +20,12 @@ from hauberk.adapters.local.home import Home
 from hauberk.core.digest import digest_bytes
 from hauberk.core.ports import Routing
 from hauberk.testing.asking import CLIENT
+from hauberk.testing.servers import until
 from hauberk.testing.toy_onnx import linear_onnx
 
 SHAPE = (1, 4, 4)
 PODS = {"m-00001-a": 0, "m-00002-b": 1}
 """The pods' names, and which model each one's revision was made for."""
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hauberk.core.spec import ShareSpec, Spec, load_spec
 from hauberk.faces.cli.main import run
 from hauberk.testing.asking import CLIENT
 from hauberk.testing.gateway_fakes import calibration
-from hauberk.testing.servers import free_port
+from hauberk.testing.servers import free_port, until
 from hauberk.testing.toy_onnx import linear_onnx
 
 pytest.importorskip("redis", reason="the redis extra is not installed")
@@ -36,13 +36,6 @@ SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="no redis-server on this machine")
 SHAPE = (1, 8, 8)
 PODS = ("one", "two")
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 @dataclass

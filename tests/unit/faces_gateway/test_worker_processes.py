@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from hauberk.core.ports import Routing
 from hauberk.core.spec import parse_spec
 from hauberk.faces.gateway.processes import check_workers, told
 from hauberk.testing.asking import CLIENT, json_body
+from hauberk.testing.servers import until
 from hauberk.testing.toy_onnx import linear_onnx
 
 SHAPE = (1, 4, 4)
@@ -34,14 +35,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "share": {"backend": "sqlite"},
     "quota": {"rows_per_day": 24, "backend": "sqlite"},
 }
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def asked(url: str) -> int:
