@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from hauberk.adapters.local.files import create_file, write_file
+from hauberk.adapters.local.files import create_file, take_lock, write_file
 from hauberk.adapters.local.inbox import Command, Inbox
 from hauberk.adapters.local.sharing import Reach
 from hauberk.adapters.mlflow.following import following
@@ -92,16 +91,12 @@ def make_loop(
 @contextmanager
 def sole_controller(home: Home) -> Iterator[bool]:
     """Hold the controller's lock, if no other process does; yields whether it is held."""
-    descriptor = os.open(home.folder / "controller.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = take_lock(home.folder / "controller.lock")
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield lock is not None
     finally:
-        os.close(descriptor)
+        if lock is not None:
+            os.close(lock)
 
 
 def control(

@@ -175,6 +175,24 @@ def drop_torn_line(descriptor: int) -> None:
         os.ftruncate(descriptor, end)
 
 
+def take_lock(path: Path) -> int | None:
+    """Take the exclusive lock on a lock file; its descriptor, or None if another process has it.
+
+    The lock goes with the descriptor, or with the process.
+
+    Raises:
+        EnvironmentFault: if the file cannot be opened.
+    """
+    with faults(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
     """Hold an exclusive lock on a lock file, waiting for it; yields its descriptor.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from hauberk.adapters.local.files import (
     drop_torn_line,
     faults,
     make_folder,
+    take_lock,
 )
 from hauberk.core.errors import DataError, EnvironmentFault
 from hauberk.core.record import Record
@@ -148,19 +148,13 @@ class RecordLog:
 
     def _open_writer(self) -> _Writer:
         make_folder(self.folder)
-        with faults(self.folder):
-            lock = os.open(
-                self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE
-            )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
+        lock = take_lock(self.folder / "writer.lock")
+        if lock is None:
             raise EnvironmentFault(
                 "another process writes these records",
                 where=str(self.folder),
                 hint="one gateway per state directory; stop the other one",
-            ) from None
+            )
         try:
             last = self.last_seq()
             firsts = self._firsts()

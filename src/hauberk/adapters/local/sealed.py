@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from dataclasses import dataclass, field
@@ -25,7 +24,14 @@ from hauberk.access.chain import (
     statement,
 )
 from hauberk.access.envelope import MOST_BOXES, new_nonces
-from hauberk.adapters.local.files import PRIVATE, append_lines, faults, make_folder, read_file
+from hauberk.adapters.local.files import (
+    PRIVATE,
+    append_lines,
+    faults,
+    make_folder,
+    read_file,
+    take_lock,
+)
 from hauberk.core.errors import EnvironmentFault, Untrusted
 
 if TYPE_CHECKING:
@@ -216,17 +222,13 @@ class SealedLog:
 
     def _open(self) -> _Writer:
         make_folder(self.folder)
-        with faults(self.folder):
-            lock = os.open(
-                self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE
-            )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
+        lock = take_lock(self.folder / "writer.lock")
+        if lock is None:
             raise EnvironmentFault(
-                "another process writes this log", where=str(self.folder)
-            ) from None
+                "another process writes this log",
+                where=str(self.folder),
+                hint="one gateway per state directory; stop the other one",
+            )
         try:
             count, top, first = self._recover()
             segment = self._open_segment(first)

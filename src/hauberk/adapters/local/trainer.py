@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -13,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hauberk.adapters.local.files import faults, locked, make_folder, read_file, write_file
+from hauberk.adapters.local.files import (
+    faults,
+    locked,
+    make_folder,
+    read_file,
+    take_lock,
+    write_file,
+)
 from hauberk.core.errors import EnvironmentFault, UserError
 from hauberk.core.ports import Job, JobStatus
 
@@ -99,9 +105,10 @@ class ProcessTrainer:
         program = shutil.which(self._command[0]) if self._command else None
         if program is None:
             raise EnvironmentFault("no program to run jobs with", where=str(self._command[:1]))
-        lock = _open_lock(folder)
+        lock = take_lock(folder / "run.lock")
+        if lock is None:
+            raise EnvironmentFault("another process runs this job", where=str(folder))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             with faults(folder):
                 return os.posix_spawn(
@@ -141,20 +148,12 @@ def process_began(pid: int) -> int | None:
     return None
 
 
-def _open_lock(folder: Path) -> int:
-    with faults(folder):
-        return os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
 def _running(folder: Path) -> bool:
     """Whether a child holds the lock; asked only under ``submit.lock``."""
-    lock = _open_lock(folder)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    lock = take_lock(folder / "run.lock")
+    if lock is None:
         return True
-    finally:
-        os.close(lock)
+    os.close(lock)
     return False
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from hauberk.adapters.local.files import PRIVATE, faults, make_folder, write_file
+from hauberk.adapters.local.files import make_folder, take_lock, write_file
 from hauberk.core.digest import canonical_json
 from hauberk.core.errors import EnvironmentFault
 
@@ -102,18 +101,14 @@ def alone(state: Path) -> Iterator[None]:
         EnvironmentFault: if another gateway holds it.
     """
     make_folder(state)
-    path = state / "gateway.lock"
-    with faults(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    lock = take_lock(state / "gateway.lock")
+    if lock is None:
+        raise EnvironmentFault(
+            "another gateway serves from this directory",
+            where=str(state),
+            hint="stop it, or give another --state",
+        )
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EnvironmentFault(
-                "another gateway serves from this directory",
-                where=str(state),
-                hint="stop it, or give another --state",
-            ) from None
         yield
     finally:
-        os.close(descriptor)
+        os.close(lock)

@@ -8,9 +8,7 @@ thread of its own reads, joins and tells what came. What finds no room is droppe
 from __future__ import annotations
 
 import hmac
-import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hauberk.core.digest import digest_bytes
 from hauberk.core.errors import HauberkError
 from hauberk.core.record import Record
+from hauberk.faces.gateway.afterwards import Afterwards
 from hauberk.faces.gateway.exchange import Answer
 from hauberk.faces.gateway.faults import BadRequest, Unauthenticated
 from hauberk.faces.gateway.payload_join import Event, Joiner, Pair
@@ -62,15 +61,17 @@ class Payloads:
     flag_p: float = 0.05
     limit: int = 16 * 2**20
     clock: Callable[[], float] = time.time
-    _queue: deque[Event] = field(default_factory=deque)
-    _wake: threading.Condition = field(default_factory=threading.Condition)
-    _bytes: int = 0
-    _stop: bool = False
-    _thread: threading.Thread | None = None
-    _joiner: Joiner = field(default_factory=Joiner)
+    _queue: Afterwards = field(init=False)
+    _joiner: Joiner = field(init=False)
 
     def __post_init__(self) -> None:
         self._joiner = Joiner(patience=self.spec.wait_seconds)
+        self._queue = Afterwards(
+            name="payloads",
+            most=self.spec.queue,
+            heaviest=self.spec.queue_bytes,
+            dropped=partial(self.told, "dropped", 1),
+        )
 
     async def receive(self, call: Call) -> Answer:
         """Take one event.
@@ -95,35 +96,11 @@ class Payloads:
 
     def put(self, event: Event) -> None:
         """Queue an event, or drop it; never waits."""
-        with self._wake:
-            full = len(self._queue) >= self.spec.queue or self._bytes > self.spec.queue_bytes
-            if full or self._stop:
-                self.told("dropped", 1)
-                return
-            self._queue.append(event)
-            self._bytes += len(event.body)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="payloads", daemon=True)
-                self._thread.start()
-            self._wake.notify()
+        self._queue.put(partial(self._take, event), len(event.body))
 
     def close(self, seconds: float = 5.0) -> None:
         """Read what is queued and stop."""
-        with self._wake:
-            self._stop = True
-            self._wake.notify()
-        if self._thread is not None:
-            self._thread.join(seconds)
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._queue or self._stop)
-                if not self._queue:
-                    return
-                event = self._queue.popleft()
-                self._bytes -= len(event.body)
-            self._take(event)
+        self._queue.close(seconds)
 
     def _take(self, event: Event) -> None:
         joiner = self._joiner
