@@ -6,7 +6,8 @@ median over the turns of the differences. Two workers are two such processes beh
 layers of the gateway are on but the model-specific detector: keys, roles, quotas, schema,
 sanitisers, drift statistics, tap and sealed log.
 
-``--million`` asks the gateway a million times and prints its memory; it takes minutes.
+``--million`` asks the gateway a million times and prints its memory, and then that of many large
+requests at once (:mod:`benchmarks.gateway_large`); it takes minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.gateway_large import rows as large
 from benchmarks.gateway_load import Load, Question, memory, put_load, require_wrk
 from benchmarks.gateway_plot import plot
 from benchmarks.gateway_servers import SANITISE, SHAPES, Server, floor, ours, start, token_of
@@ -341,7 +343,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if given.million:
-            return publish("gateway-memory", facts, million(folder, given.million))
+            found = [*million(folder, given.million), *large(folder)]
+            return publish("gateway-memory", facts, found)
         rows: list[Row] = sanitisers()
         lines = {}
         for name in SHAPES:

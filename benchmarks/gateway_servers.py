@@ -180,11 +180,11 @@ def start(kind: str, name: str, folder: Path, *, clients: int = 0) -> Server | N
         clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         if kind == "transformer":
             begin([*script, "predictor", str(inner), str(inner_grpc), str(size)], env=clean)
-            _await(f"http://127.0.0.1:{inner}/v2/health/live")
+            await_live(f"http://127.0.0.1:{inner}/v2/health/live")
             begin([*script, kind, str(http), str(grpc), f"127.0.0.1:{inner}"], env=clean)
         else:
             begin([*script, "predictor", str(http), str(grpc), str(size)], env=clean)
-    _await(made.url + live)
+    await_live(made.url + live)
     return made
 
 
@@ -199,7 +199,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await(url: str) -> None:
+def await_live(url: str) -> None:
     for _ in range(600):
         try:
             if httpx.get(url, trust_env=False, timeout=2).is_success:

@@ -82,6 +82,7 @@ class RegistrySpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The gateway. ``consent`` is a signed token by which the owner agrees to a red team.
 
+    Bodies in memory take up to ``max_bodies_bytes`` together, further large ones wait to be read.
     ``workers`` processes share the port. ``threads`` requests are worked on at once; one run of a
     model uses ``model_threads``. Requests that come while a model runs are run together, up to
     ``batch_rows`` rows; none waits longer for that than ``batch_wait_ms``. ``round_digits`` and
@@ -92,6 +93,7 @@ class ServeSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Port = 8080
     grpc_port: Port | None = None
     max_body_bytes: Count = 16 * 2**20
+    max_bodies_bytes: Count = 512 * 2**20
     max_rows: Count = 1024
     drain_seconds: Positive = 10.0
     tap_queue: Count = 65536
@@ -192,9 +194,15 @@ class UpstreamSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at the place of ``"$rows"``, and a path in the answer to them, a step a key, ``*`` for each.
     ``retries`` count for what was never sent and, if ``idempotent``, for what may have been.
     After ``failures`` in a row nothing is sent for ``pause_seconds``.
+
+    With ``inspect`` off bodies flow through unread, in any form that the server takes: access and
+    quotas hold, no guard or monitor does. ``timeout`` then bounds each step and ``stream_seconds``
+    the whole exchange.
     """
 
     url: str = ""
+    inspect: bool = True
+    stream_seconds: Positive = 300.0
     protocol: Literal["v2", "v2-grpc", "tensorflow", "json"] = "v2"
     model: str = ""
     version: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _PIECE = 256 * 2**10
 # Less than after which servers close idle connections, lest a request meets one that closes.
-_IDLE_SECONDS = 2.0
+IDLE_SECONDS = 2.0
 _REFUSALS = range(400, 500)
 # These of the four hundreds are about the server, not about what was asked.
 _TROUBLED = {408, 425, 429}
@@ -33,7 +34,7 @@ _TROUBLED = {408, 425, 429}
 class Reply:
     """The body of an answer and its headers by lower-case name."""
 
-    body: bytes
+    body: bytes | bytearray
     headers: Mapping[bytes, bytes]
 
 
@@ -47,24 +48,15 @@ class Channel:
     """
 
     def __init__(self, spec: UpstreamSpec) -> None:
-        try:
-            self._url = httpcore.URL(spec.url.rstrip("/"))
-            fits = self._url.scheme in {b"http", b"https"} and self._url.host
-        except (ValueError, TypeError):
-            fits = False
-        if not fits:
-            raise ConfigError("must be an http or https URL", where="upstream.url")
-        self._headers = [(b"host", _host(self._url))]
-        if spec.token_file:
-            self._headers.append((b"authorization", b"Bearer " + _token(Path(spec.token_file))))
+        self._url, self._headers, secret = place(spec)
         self._timeout, self._limit = spec.timeout, spec.max_answer_bytes
         self._connect = {"timeout": {"connect": spec.connect_timeout}}
         self._clock = Clock()
-        origin, secret = self._url.origin, _authorities(spec.ca)
+        origin = self._url.origin
         backend = DeadlineBackend(self._clock)
         self._pool = Connections(
             lambda: httpcore.HTTPConnection(
-                origin, ssl_context=secret, keepalive_expiry=_IDLE_SECONDS, network_backend=backend
+                origin, ssl_context=secret, keepalive_expiry=IDLE_SECONDS, network_backend=backend
             ),
             limit=spec.connections,
         )
@@ -91,12 +83,7 @@ class Channel:
         parts: Sequence[bytes | memoryview],
         more: Mapping[str, str],
     ) -> Reply:
-        url = httpcore.URL(
-            scheme=self._url.scheme,
-            host=self._url.host,
-            port=self._url.port,
-            target=self._url.target.rstrip(b"/") + path.encode(),
-        )
+        url = below(self._url, path)
         headers = [*self._headers, *((k.encode(), v.encode()) for k, v in more.items())]
         if parts:
             headers.append((b"content-length", str(sum(map(len, parts))).encode()))
@@ -104,23 +91,13 @@ class Channel:
         request = httpcore.Request(
             method, url, headers=headers, content=_pieces(parts), extensions=self._connect
         )
-        try:
-            with self._pool.one(wait=self._timeout) as connection:
-                response = connection.handle_request(request)
-                try:
-                    return self._reply(response)
-                finally:
-                    response.close()
-        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            raise Trouble("down", f"no connection ({type(error).__name__})", sent=False) from None
-        except (httpcore.TimeoutException, TimeoutError):
-            raise Trouble("slow", f"no whole answer within {self._timeout:g} s") from None
-        except httpcore.RemoteProtocolError as error:
-            # The library says so of a connection that ended before an answer began.
-            broke = "without sending" in str(error) or "incomplete" in str(error)
-            raise Trouble("down" if broke else "garbage", "its answer broke off") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise Trouble("down", f"the connection broke ({type(error).__name__})") from None
+        with troubles(self._timeout), self._pool.one(wait=self._timeout) as connection:
+            response = connection.handle_request(request)
+            try:
+                return self._reply(response)
+            finally:
+                response.close()
+        raise AssertionError
 
     def _reply(self, response: httpcore.Response) -> Reply:
         body = bytearray()
@@ -128,12 +105,66 @@ class Channel:
             body += piece
             if len(body) > self._limit:
                 raise Trouble("garbage", f"its answer is longer than {self._limit} bytes")
-        status = response.status
-        if status in _REFUSALS and status not in _TROUBLED:
-            raise Trouble("refused", f"it answers {status}")
-        if status != 200:
-            raise Trouble("down", f"it answers {status}")
-        return Reply(bytes(body), {name.lower(): value for name, value in response.headers})
+        check_status(response.status)
+        return Reply(body, {name.lower(): value for name, value in response.headers})
+
+
+@contextmanager
+def troubles(timeout: float) -> Iterator[None]:
+    """Whatever the library raises in here, as what can go wrong with a server.
+
+    Raises:
+        Trouble: instead.
+    """
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        raise Trouble("down", f"no connection ({type(error).__name__})", sent=False) from None
+    except (httpcore.TimeoutException, TimeoutError):
+        raise Trouble("slow", f"no whole answer within {timeout:g} s") from None
+    except httpcore.RemoteProtocolError as error:
+        # The library says so of a connection that ended before an answer began.
+        broke = "without sending" in str(error) or "incomplete" in str(error)
+        raise Trouble("down" if broke else "garbage", "its answer broke off") from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        raise Trouble("down", f"the connection broke ({type(error).__name__})") from None
+
+
+def check_status(status: int) -> None:
+    """Return if an answer is a success.
+
+    Raises:
+        Trouble: ``refused`` if it finds the request at fault, else ``down``.
+    """
+    if status in _REFUSALS and status not in _TROUBLED:
+        raise Trouble("refused", f"it answers {status}")
+    if status != 200:
+        raise Trouble("down", f"it answers {status}")
+
+
+def place(spec: UpstreamSpec) -> tuple[httpcore.URL, list[tuple[bytes, bytes]], ssl.SSLContext]:
+    """An upstream's URL, the headers of every request to it, and whom to believe.
+
+    Raises:
+        ConfigError: if the URL, the token or the authorities cannot be read.
+    """
+    try:
+        url = httpcore.URL(spec.url.rstrip("/"))
+        fits = url.scheme in {b"http", b"https"} and url.host
+    except (ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise ConfigError("must be an http or https URL", where="upstream.url")
+    headers = [(b"host", _host(url))]
+    if spec.token_file:
+        headers.append((b"authorization", b"Bearer " + _token(Path(spec.token_file))))
+    return url, headers, _authorities(spec.ca)
+
+
+def below(url: httpcore.URL, path: str) -> httpcore.URL:
+    """A path below a URL."""
+    target = url.target.rstrip(b"/") + path.encode()
+    return httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=target)
 
 
 def _pieces(parts: Sequence[bytes | memoryview]) -> Iterator[bytes]:

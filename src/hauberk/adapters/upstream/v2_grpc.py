@@ -14,6 +14,7 @@ from hauberk.adapters.upstream.trouble import Trouble
 from hauberk.adapters.upstream.wire import (
     fields,
     message,
+    opening,
     packed,
     put,
     put_always,
@@ -107,10 +108,9 @@ class V2Grpc:
         shape = put(3, packed(x.shape))
         one = put(1, self._input or "input-0") + put(2, "FP32") + shape
         wanted = put_always(6, put(1, self._spec.output)) if self._spec.output else b""
-        raw = put_always(7, np.ascontiguousarray(x).tobytes())
-        data = self._call(
-            "ModelInfer", self._names + put(3, "0") + put_always(5, one) + wanted + raw
-        )
+        raw = np.ascontiguousarray(x).data.cast("B")
+        head = [self._names, put(3, "0"), put_always(5, one), wanted, opening(7, len(raw))]
+        data = self._call("ModelInfer", b"".join([*head, raw]))  # copied once
         with garbage("its answer"):
             described, contents = [], []
             for number, value in fields(memoryview(data)):

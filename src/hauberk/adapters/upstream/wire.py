@@ -113,7 +113,12 @@ def put(number: int, value: str | bytes | int) -> bytes:
 
 def put_always(number: int, data: bytes) -> bytes:
     """One message or bytes field, even if it is empty: an element of a repeated one."""
-    return number_of(number << 3 | BYTES) + number_of(len(data)) + data
+    return opening(number, len(data)) + data
+
+
+def opening(number: int, size: int) -> bytes:
+    """What stands before the bytes of such a field."""
+    return number_of(number << 3 | BYTES) + number_of(size)
 
 
 def number_of(value: int) -> bytes:

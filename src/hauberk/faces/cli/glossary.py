@@ -16,6 +16,9 @@ TEXTS: dict[str, str] = {
     "serve.port": "port that the gateway binds; 0 lets the system choose",
     "serve.grpc_port": "port for gRPC on the same address; left out, there is none",
     "serve.max_body_bytes": "largest request body, in bytes",
+    "serve.max_bodies_bytes": (
+        "what large bodies in memory take together, in bytes; further ones wait"
+    ),
     "serve.max_rows": "most samples in one request",
     "serve.drain_seconds": "time that open requests get when the gateway stops",
     "serve.tap_queue": "records held for the monitors before some are dropped",
@@ -62,6 +65,8 @@ TEXTS: dict[str, str] = {
     "trace.endpoint": "OTLP/HTTP URL of a collector, as http://127.0.0.1:4318/v1/traces",
     "trace.share": "share of the requests that are traced, where the client does not decide",
     "upstream.url": "server that runs the model; empty runs it in the gateway",
+    "upstream.inspect": "whether tensors are read; if not, bodies flow through unread",
+    "upstream.stream_seconds": "time for a whole exchange that flows through, in seconds",
     "upstream.protocol": "what it speaks: v2, v2-grpc, tensorflow or json",
     "upstream.model": "the model's name there; by default model.name",
     "upstream.version": "the model's version there; empty takes its default",

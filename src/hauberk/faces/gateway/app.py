@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from hauberk.adapters.upstream.trouble import Trouble
 from hauberk.faces.gateway import (
     codec_binary,
     codec_json,
@@ -24,28 +26,32 @@ from hauberk.faces.gateway import (
     repository,
 )
 from hauberk.faces.gateway.body import Gone, Headers, check_type
-from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, split
-from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge
+from hauberk.faces.gateway.cleaning import as_it_came
+from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, deliver, split
+from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge, fault_of
 from hauberk.faces.gateway.payloads import PATH as PAYLOADS
+from hauberk.faces.gateway.room import Room, need_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from hauberk.access.principal import Action
     from hauberk.faces.gateway.body import Receive
     from hauberk.faces.gateway.control import Control
     from hauberk.faces.gateway.dataplane import DataPlane
     from hauberk.faces.gateway.entrance import Entrance, Visit
+    from hauberk.faces.gateway.exchange import Send
     from hauberk.faces.gateway.own_log import OwnLog
+    from hauberk.faces.gateway.passing import Passing
     from hauberk.faces.gateway.payloads import Payloads
     from hauberk.faces.gateway.sealing import Sealing
     from hauberk.faces.gateway.tensors import Request
     from hauberk.faces.gateway.traces import Traces
 
     Scope = MutableMapping[str, Any]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _PREDICT = ":predict"
+CLIENT_LEFT = 499
+"""Counted and sealed where nobody was left to be answered."""
 OWN_LOG = ("v2", "hauberk", "log")
 OPENAPI = ("v2", "hauberk", "openapi.json")
 
@@ -62,6 +68,9 @@ class App:
     payloads: Payloads | None = None
     traces: Traces | None = None
     own_log: OwnLog | None = None
+    passing: Passing | None = None
+    room: Room = field(default_factory=lambda: Room(512 * 2**20))
+    text_upstream: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; other kinds of scope are not served."""
@@ -76,12 +85,12 @@ class App:
             certificate=scope.get("state", {}).get("certificate"),
             query=scope.get("query_string", b""),
         )
-        try:
+        with suppress(Gone):
             answer = await self.respond(call)
-        except Gone:
-            return
-        for message in answer.messages():
-            await send(message)
+            if answer.flow is None:
+                await deliver(call, answer, send)
+            else:
+                await self._pass_on(call, answer, send, scope.get("state", {}).get("abort"))
 
     async def respond(self, call: Call) -> Answer:
         """The answer to one call, counted and sealed.
@@ -89,17 +98,52 @@ class App:
         Raises:
             Gone: if the client went away before its body was there.
         """
-        span = None if self.traces is None else self.traces.begin(call)
-        answer = await self._answer(call)
         if self.traces is not None:
-            self.traces.end(span, call, answer)
-        if call.action == "infer":
-            self.control.meters.answered(
-                answer.status.value, answer.route, time.perf_counter() - call.started
-            )
-        if self.sealing is not None and call.principal is not None:
-            self.sealing.put(call.fact(answer, payload=self.keep_payloads))
+            call.span = self.traces.begin(call)
+        try:
+            answer = await self._answer(call)
+        except Gone:
+            if call.tallies is not None:  # the upstream may have got it all the same
+                self._over(call, Answer(b""), CLIENT_LEFT)
+            raise
+        finally:
+            if call.held:
+                self.room.give(call.held)
+        if answer.flow is None:
+            self._over(call, answer, answer.status.value)
         return answer
+
+    def _over(self, call: Call, answer: Answer, code: int) -> None:
+        """Count and seal what came of a call."""
+        if self.traces is not None:
+            self.traces.end(call.span, call, answer)
+        if call.action == "infer":
+            self.control.meters.answered(code, answer.route, time.perf_counter() - call.started)
+        if self.sealing is not None and call.principal is not None:
+            self.sealing.put(call.fact(answer, payload=self.keep_payloads, code=code))
+
+    async def _pass_on(
+        self, call: Call, answer: Answer, send: Send, abort: Callable[[], None] | None
+    ) -> None:
+        """Deliver an answer that flows; one that breaks off takes its connection with it."""
+        assert answer.flow is not None
+        code = CLIENT_LEFT
+        self.control.meters.flying += 1
+        try:
+            await deliver(call, answer, send)
+            code = answer.status.value
+        except Trouble as trouble:
+            fault = fault_of(trouble)
+            code = fault.status.value
+            self._note(call, fault.status, f"broken off: {trouble}")
+            if abort is None:
+                raise
+            abort()
+            await asyncio.sleep(0)  # the connection's end is noticed in the loop's next turn
+        finally:
+            self.control.meters.flying -= 1
+            await answer.flow.close()
+            self._over(call, answer, code)
 
     async def _answer(self, call: Call) -> Answer:
         """The answer or, of whatever went wrong, one line and a code."""
@@ -183,6 +227,8 @@ class App:
         raise Missing("no such path")
 
     async def _model(self, call: Call, target: tuple[str, str | None], rest: list[str]) -> Answer:
+        if self.passing is not None:
+            return await self._passed(self.passing, call, target, rest)
         match rest:
             case []:
                 call.only("GET")
@@ -206,8 +252,28 @@ class App:
                 return Answer.of(extensions.statistics(self.plane, self.control.meters, *target))
         raise Missing("no such path")
 
+    async def _passed(
+        self, passing: Passing, call: Call, target: tuple[str, str | None], rest: list[str]
+    ) -> Answer:
+        """The same of a model that is passed through."""
+        match rest:
+            case [] | ["ready"]:
+                call.only("GET")
+                self._permit(call, "read", target[0])
+                if not rest:
+                    return Answer.of(await passing.metadata(*target))
+                if not passing.ready:
+                    raise NotNow("the model is not ready")
+                return Answer.of({"name": target[0], "ready": True})
+            case ["infer"]:
+                call.only("POST")
+                return await passing.infer(call, self._permit(call, "infer", target[0]), target[1])
+        raise Missing("no such path, or not of a model that is passed through")
+
     async def _first(self, call: Call, name: str) -> Answer:
         """The V1 protocol's model and its prediction."""
+        if self.passing is not None:
+            raise Missing("not of a model that is passed through")
         if name.endswith(_PREDICT):
             call.only("POST")
             target = (name.removesuffix(_PREDICT), None)
@@ -224,7 +290,7 @@ class App:
                 self._permit(call, "read", self.plane.name)
                 await call.body(limit=self.control.limits.control_bytes, seconds=5.0)
                 return Answer.of(repository.index(self.plane))
-            case ["models", model, ("load" | "unload") as verb]:
+            case ["models", model, ("load" | "unload") as verb] if self.passing is None:
                 self._permit(call, "load", model)
                 await call.body(limit=self.control.limits.control_bytes, seconds=5.0)
                 return Answer.of(await repository.change(self.plane, model, verb))
@@ -239,6 +305,8 @@ class App:
         visit = self._permit(call, "infer", target[0])
         check_type(call.headers)
         limits = self.control.limits
+        if call.whole is None:
+            await self._make_room(call)
         body = await call.body(limit=limits.body_bytes, seconds=limits.body_seconds)
         call.content = body
         work = partial(self._charged, call, visit, target, compute)
@@ -247,6 +315,17 @@ class App:
             return await self.control.workers.run(work, small=len(body) <= limits.inline_bytes)
         finally:
             self.control.meters.flying -= 1
+
+    async def _make_room(self, call: Call) -> None:
+        """Wait until there is room for a body that has not come yet."""
+        limits = self.control.limits
+        need = need_of(
+            call.headers,
+            limit=limits.body_bytes,
+            filtered=self.plane.clean is not as_it_came,
+            text=self.text_upstream,
+        )
+        call.held = await self.room.take(need, seconds=limits.body_seconds)
 
     def _charged(
         self,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from hauberk.faces.gateway.faults import BadRequest, TooLarge, TooSlow, WrongType
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_NUMBER = re.compile(rb"[0-9]{1,18}\Z")
+NUMBER = re.compile(rb"[0-9]{1,18}\Z")
 _TYPES = {b"", b"application/json", b"application/octet-stream"}
 # zlib's window argument: 16 more reads a gzip header.
 _ENCODINGS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
@@ -39,6 +40,9 @@ class Headers:
             else:
                 values[name] = value.strip()
         self.size = size
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._values
 
     def one(self, name: bytes) -> bytes | None:
         """The value of a header that may be given once.
@@ -72,11 +76,15 @@ def check_type(headers: Headers) -> None:
         WrongType: if it is.
         BadRequest: if a header is given twice.
     """
-    kind = headers.one(b"content-type") or b""
-    if kind not in _TYPES and kind.partition(b";")[0].strip().lower() not in _TYPES:
+    if not is_known_type(headers.one(b"content-type") or b""):
         raise WrongType("Content-Type must be application/json or application/octet-stream")
     if encoding_of(headers) not in {b"identity", *_ENCODINGS}:
         raise WrongType("Content-Encoding must be gzip, deflate or identity")
+
+
+def is_known_type(kind: bytes) -> bool:
+    """Whether a content type is none, JSON or binary tensors."""
+    return kind in _TYPES or kind.partition(b";")[0].strip().lower() in _TYPES
 
 
 def encoding_of(headers: Headers) -> bytes:
@@ -88,7 +96,7 @@ def encoding_of(headers: Headers) -> bytes:
     return (headers.one(b"content-encoding") or b"identity").lower()
 
 
-def decoded(body: bytes, encoding: bytes, *, limit: int) -> bytes:
+def decoded(body: bytes | bytearray, encoding: bytes, *, limit: int) -> bytes | bytearray:
     """The body as it was before it was encoded.
 
     Raises:
@@ -120,8 +128,25 @@ def fitting(body: bytes, limit: int) -> bytes:
     return body
 
 
+def announced(headers: Headers, limit: int) -> int | None:
+    """The length of the body, where its headers say so.
+
+    Raises:
+        BadRequest: if ``Content-Length`` is no number, or given twice.
+        TooLarge: if it is longer than ``limit`` bytes.
+    """
+    given = headers.one(b"content-length")
+    if given is None:
+        return None
+    if not NUMBER.match(given):
+        raise BadRequest("not a number", where="Content-Length")
+    if int(given) > limit:
+        raise TooLarge(f"a body may have {limit} bytes")
+    return int(given)
+
+
 async def read_body(receive: Receive, headers: Headers, *, limit: int, seconds: float) -> bytearray:
-    """The whole body.
+    """The whole body, in memory once.
 
     Raises:
         BadRequest: if ``Content-Length`` is no number.
@@ -129,26 +154,57 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, seconds: 
         TooSlow: if it is not there after ``seconds``.
         Gone: if the client went away.
     """
-    announced = headers.one(b"content-length")
-    if announced is not None:
-        if not _NUMBER.match(announced):
-            raise BadRequest("not a number", where="Content-Length")
-        if int(announced) > limit:
-            raise TooLarge(f"a body may have {limit} bytes")
-    body = bytearray()
+    # Memory that is announced costs nothing before it is written to.
+    body, size = bytearray(announced(headers, limit) or 0), 0
     try:
         async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
                     raise Gone
-                body += message.get("body", b"")
-                if len(body) > limit:
+                piece = message.get("body", b"")
+                end = size + len(piece)
+                if end > limit:
                     raise TooLarge(f"a body may have {limit} bytes")
+                body[size:end] = piece
+                size = end
                 if not message.get("more_body", False):
+                    del body[size:]
                     return body
     except TimeoutError:
         raise TooSlow(f"the body was not there after {seconds:g} s") from None
+
+
+async def flowing(
+    receive: Receive, *, limit: int, seconds: float, ends: float
+) -> AsyncIterator[bytes]:
+    """A body piece by piece, each read when the one before was taken.
+
+    A piece has ``seconds`` to arrive, and all of them until ``ends`` by ``time.monotonic``.
+
+    Raises:
+        TooLarge: if it turns out to be longer than ``limit`` bytes.
+        TooSlow: if it is late.
+        Gone: if the client went away.
+    """
+    passed = 0
+    while True:
+        left = min(seconds, ends - time.monotonic())
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow("the body came too slowly") from None
+        if message["type"] != "http.request":
+            raise Gone
+        piece = message.get("body", b"")
+        passed += len(piece)
+        if passed > limit:
+            raise TooLarge(f"a body may have {limit} bytes")
+        if piece:
+            yield bytes(piece)
+        if not message.get("more_body", False):
+            return
 
 
 async def pass_over(receive: Receive, *, limit: int, seconds: float) -> bool:

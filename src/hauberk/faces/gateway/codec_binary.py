@@ -80,14 +80,14 @@ def write(response: Response, request: Request) -> tuple[bytes, int | None]:
         if not request.is_binary(tensor.name):
             described.append(output(tensor))
             continue
-        data = np.ascontiguousarray(tensor.data).tobytes()
-        raw.append(data)
+        data = np.ascontiguousarray(tensor.data)
+        raw.append(data.reshape(-1).view(np.uint8).data)
         described.append(
             {
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.data.shape),
-                "parameters": {"binary_data_size": len(data)},
+                "parameters": {"binary_data_size": data.nbytes},
             }
         )
     head = encode({**describe(response), "outputs": described})

@@ -16,6 +16,7 @@ from hauberk.adapters.upstream.wire import (
     Value,
     fields,
     message,
+    opening,
     packed,
     put,
     put_always,
@@ -122,12 +123,14 @@ def _read(data: bytes) -> tuple[Request, str, str]:
 
 def write(response: Response) -> bytes:
     """The response with raw contents."""
-    described, raw = [], []
+    described: list[bytes] = []
+    raw: list[bytes | memoryview] = []
     for tensor in response.outputs:
         shape = packed(tensor.data.shape)
         head = put(1, tensor.name) + put(2, tensor.datatype) + put(3, shape)
         described.append(put_always(5, head))
-        raw.append(put_always(6, np.ascontiguousarray(tensor.data).tobytes()))
+        data = np.ascontiguousarray(tensor.data)
+        raw += (opening(6, data.nbytes), data.reshape(-1).view(np.uint8).data)
     head = put(1, response.model) + put(2, response.version) + put(3, response.id)
     told = response.parameters.items()
     parameters = _parameters(4, tuple((name, type(value), value) for name, value in told))

@@ -34,10 +34,12 @@ from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.outputs import Blunt
 from hauberk.faces.gateway.own_log import OwnLog
 from hauberk.faces.gateway.pace import Pace
+from hauberk.faces.gateway.passing import passing
 from hauberk.faces.gateway.payloads import Payloads
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
+from hauberk.faces.gateway.room import Room
 from hauberk.faces.gateway.sampling import Sampling
 from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
@@ -88,6 +90,9 @@ class Gateway:
 
         What cannot be served now is left out, and :attr:`Pool.obstacle` says why.
         """
+        if self.app.passing is not None:
+            self.app.passing.look()
+            return
         self.pool.restore()
         if self.upstream and self.pool.lineup is None and not self.pool.may_return:
             self.pool.begin(Routing(primary=self.upstream))
@@ -173,7 +178,7 @@ def compose(
     service = service or state
     upstream = ""
     world = replace(world, start=starter(spec, world))
-    if spec.upstream.url:
+    if spec.upstream.url and spec.upstream.inspect:
         world, upstream = with_upstream(world, spec, state)
     limits, log, meters = Limits.of(spec), Log(sys.stderr), Meters()
     report = partial(log.write, "failed")
@@ -187,6 +192,7 @@ def compose(
     )
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
     reception = receive(spec, state=state, keys=clients, service=service, shared=shared)
+    through = passing(spec, reception.entrance, limits)
     # Counts or models kept elsewhere may make a request wait: then never on the event loop.
     # Requests that are to be run together must not hold it up one by one either.
     waits = spec.quota.backend != "memory" or spec.upstream.url or spec.serve.batch_rows > 1
@@ -230,6 +236,7 @@ def compose(
         log=log,
         limits=limits,
         entrance=reception.entrance,
+        passing=through,
     )
     sealing = None
     if spec.seal.keep != "off":
@@ -262,7 +269,13 @@ def compose(
         payloads,
         traces(spec.trace, spec.model.name),
         OwnLog(partial(existing_log, state)) if sealing is not None else None,
+        passing=through,
+        room=Room(max(limits.bodies_bytes, limits.body_bytes)),
+        text_upstream=bool(upstream) and spec.upstream.protocol in {"tensorflow", "json"},
     )
-    return Gateway(
+    made = Gateway(
         app, tap, workers, pool, log, limits, reception, sealing=sealing, upstream=upstream
     )
+    if through is not None:
+        made.watchers.append(through.look)
+    return made

@@ -11,7 +11,7 @@ import msgspec
 from hauberk.adapters.upstream.remote import RemoteModel
 from hauberk.faces.gateway.body import check_type
 from hauberk.faces.gateway.exchange import Answer
-from hauberk.faces.gateway.faults import Missing
+from hauberk.faces.gateway.faults import Conflict, Missing
 from hauberk.faces.gateway.meters import CONTENT_TYPE
 from hauberk.faces.gateway.pool import read_routing
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.limits import Limits
     from hauberk.faces.gateway.logs import Log
     from hauberk.faces.gateway.meters import Meters
+    from hauberk.faces.gateway.passing import Passing
     from hauberk.faces.gateway.pool import Pool
     from hauberk.faces.gateway.tap import Tap
     from hauberk.faces.gateway.workers import Workers
@@ -48,10 +49,13 @@ class Control:
     limits: Limits
     entrance: Entrance
     draining: bool = False
+    passing: Passing | None = None
 
     @property
     def ready(self) -> bool:
         """Whether new requests should be sent here."""
+        if self.passing is not None:
+            return self.passing.ready and not self.draining
         return not (self.pool.obstacle or self.draining)
 
     async def answer(self, call: Call, principal: Principal) -> Answer:
@@ -79,6 +83,8 @@ class Control:
         return Answer.of(msgspec.to_builtins(lineup.routing))
 
     async def _arrange(self, call: Call, principal: Principal) -> None:
+        if self.passing is not None:
+            raise Conflict("the upstream is passed through: nothing is routed")
         check_type(call.headers)
         limit, seconds = self.limits.control_bytes, self.limits.body_seconds
         routing = read_routing(await call.body(limit=limit, seconds=seconds))
@@ -98,7 +104,7 @@ class Control:
         return {
             "name": self.name,
             "ready": self.ready,
-            "obstacle": self.pool.obstacle,
+            "obstacle": self.pool.obstacle if self.passing is None else self.passing.why,
             "draining": self.draining,
             "routing": None if lineup is None else msgspec.to_builtins(lineup.routing),
             "withheld": {} if lineup is None else dict(lineup.withheld),
@@ -109,6 +115,8 @@ class Control:
 
     def _upstream(self) -> str | None:
         """The state of the upstream's circuit, if another server runs the primary."""
+        if self.passing is not None:
+            return self.passing.passage.breaker.state
         lineup = self.pool.lineup
         run = None if lineup is None else lineup.primary.run
         return run.breaker.state if isinstance(run, RemoteModel) else None

@@ -10,18 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hauberk.faces.gateway.body import decoded, encoding_of, fitting, pass_over, read_body
+from hauberk.faces.gateway.body import (
+    Gone,
+    decoded,
+    encoding_of,
+    fitting,
+    flowing,
+    pass_over,
+    read_body,
+)
 from hauberk.faces.gateway.codec_json import encode
 from hauberk.faces.gateway.faults import TooSlow, WrongMethod
 from hauberk.faces.gateway.sealing import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+    from contextlib import ExitStack
 
     from hauberk.access.principal import Principal
+    from hauberk.adapters.upstream.passage import Stream
     from hauberk.faces.gateway.body import Headers, Receive
     from hauberk.faces.gateway.faults import Fault
+    from hauberk.faces.gateway.limits import Limits
+    from hauberk.faces.gateway.tally import Tally
     from hauberk.faces.gateway.tensors import Response
+
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -51,7 +65,13 @@ class Call:
     policy: str = ""
     content: memoryview | None = None
     whole: bytes | None = None
+    tallies: tuple[Tally, Tally] | None = None
+    held: int = 0
+    span: Any = None
     _read: bool = False
+
+    def __contains__(self, header: bytes) -> bool:
+        return header in self.headers
 
     def only(self, *methods: str) -> None:
         """Refuse any other method.
@@ -74,14 +94,36 @@ class Call:
         encoding = encoding_of(self.headers)
         if encoding == b"identity":
             return memoryview(data)
-        return memoryview(await asyncio.to_thread(decoded, bytes(data), encoding, limit=limit))
+        return memoryview(await asyncio.to_thread(decoded, data, encoding, limit=limit))
 
-    def fact(self, answer: Answer, *, payload: bool) -> Fact:
-        """What the sealed log keeps of it, once its principal is known."""
+    async def pieces(self, tally: Tally, *, limits: Limits, ends: float) -> AsyncIterator[bytes]:
+        """The body as it comes and as it is encoded, counted; raises as :func:`flowing` does."""
+        assert self.receive is not None
+        limit, seconds = limits.body_bytes, limits.body_seconds
+        async for piece in flowing(self.receive, limit=limit, seconds=seconds, ends=ends):
+            tally.add(piece)
+            yield piece
+        self._read = True
+
+    def fact(self, answer: Answer, *, payload: bool, code: int | None = None) -> Fact:
+        """What the sealed log keeps of it, once its principal is known.
+
+        ``code`` is what came of an answer that flowed, which began with another.
+        """
         assert self.principal is not None
         told = answer.told
         facts = {} if told is None else told.parameters
-        bodies = (self.content, answer.body) if payload and self.content is not None else None
+        bodies: tuple[Any, bytes] | None = None
+        passed: dict[str, Any] = {}
+        if self.tallies is not None:
+            there, back = self.tallies
+            passed = {"request_bytes": there.size, "answer_bytes": back.size}
+            if there.kept is not None and back.kept is not None:
+                bodies = (there.kept, back.kept)
+            elif payload:
+                passed |= {"request_digest": there.digest, "answer_digest": back.digest}
+        elif payload and self.content is not None:
+            bodies = (self.content, answer.body)
         return Fact(
             at=time.time(),
             tenant=self.principal.tenant,
@@ -89,13 +131,14 @@ class Call:
             action=self.action or "none",
             model=self.model,
             policy=self.policy,
-            code=answer.status.value,
+            code=answer.status.value if code is None else code,
             id="" if told is None else told.id,
             outcome=str(facts.get("hauberk_outcome", "")),
             route=str(facts.get("hauberk_route", "")),
             digest=str(facts.get("hauberk_digest", "")),
             latency_ms=(time.perf_counter() - self.started) * 1e3,
             payload=bodies,
+            passed=passed,
         )
 
     async def settle(self, fault: Fault) -> Answer:
@@ -107,6 +150,33 @@ class Call:
         return Answer.to(fault, close=not over)
 
 
+class Flow:
+    """An answer's body that is still to come; ``held`` is let go of when it is closed."""
+
+    def __init__(self, stream: Stream, tally: Tally, held: ExitStack) -> None:
+        self._stream, self._tally, self._held = stream, tally, held
+
+    @property
+    def length(self) -> int | None:
+        """How long it will be, if that is known."""
+        return self._stream.length
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, counted.
+
+        Raises:
+            Trouble: if the upstream breaks it off.
+        """
+        async for piece in self._stream.pieces():
+            self._tally.add(piece)
+            yield piece
+
+    async def close(self) -> None:
+        """Let go of the upstream's connection and of the place among the requests."""
+        with self._held:
+            await self._stream.close()
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What goes back; ``told`` is the response of the data plane within it."""
 
@@ -115,10 +185,13 @@ class Answer(msgspec.Struct, frozen=True):
     kind: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     told: Response | None = None
+    flow: Flow | None = None
 
     @property
     def route(self) -> str:
         """Who answered an inference."""
+        if self.flow is not None:
+            return "passed"
         return "none" if self.told is None else str(self.told.parameters["hauberk_route"])
 
     @classmethod
@@ -134,10 +207,11 @@ class Answer(msgspec.Struct, frozen=True):
         return cls(encode({"error": text}), fault.status, headers=headers)
 
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """Its HTTP headers."""
+        """Its HTTP headers; an answer that flows may not know its length."""
+        length = len(self.body) if self.flow is None else self.flow.length
         return [
-            (b"content-type", self.kind),
-            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", self.kind or JSON),
+            *([] if length is None else [(b"content-length", b"%d" % length)]),
             (b"x-content-type-options", b"nosniff"),
             *self.headers,
         ]
@@ -149,6 +223,30 @@ class Answer(msgspec.Struct, frozen=True):
             {"type": "http.response.start", "status": status, "headers": headers},
             {"type": "http.response.body", "body": self.body},
         )
+
+
+async def deliver(call: Call, answer: Answer, send: Send) -> None:
+    """Send an answer, whole or as it flows: the next piece is asked for when this one is gone.
+
+    Raises:
+        Gone: if the client went away.
+        Trouble: if the upstream breaks it off, which its client must see.
+    """
+    if answer.flow is None:
+        for message in answer.messages():
+            await send(message)
+        return
+    assert call.receive is not None
+    await send(answer.messages()[0])
+    left = asyncio.ensure_future(call.receive())
+    try:
+        async for piece in answer.flow.pieces():
+            if left.done() and left.result()["type"] == "http.disconnect":
+                raise Gone
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        left.cancel()
+    await send({"type": "http.response.body", "body": b""})
 
 
 def split(path: str) -> tuple[str, ...]:

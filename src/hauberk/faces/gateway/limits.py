@@ -19,13 +19,15 @@ MAX_ID = 128
 class Limits:
     """Bytes, rows, seconds and requests at once.
 
-    ``body_bytes`` bounds a request, compressed bodies are refused; ``header_bytes`` its headers.
+    ``body_bytes`` bounds a request as it is decoded, ``bodies_bytes`` all that are in memory;
+    ``header_bytes`` its headers.
     ``header_seconds`` and ``body_seconds`` bound how long either may take to arrive. ``threads``
     models run at once, ``queue`` requests wait for them, ``connections`` are open. Up to
     ``inline_bytes`` a request may be answered on the event loop where models are quick.
     """
 
     body_bytes: int = 16 * 2**20
+    bodies_bytes: int = 512 * 2**20
     control_bytes: int = 64 * 2**10
     header_bytes: int = 32 * 2**10
     rows: int = 1024
@@ -49,6 +51,7 @@ class Limits:
             many = max(many, _TOGETHER)
         return cls(
             body_bytes=serve.max_body_bytes,
+            bodies_bytes=serve.max_bodies_bytes,
             rows=serve.max_rows,
             threads=serve.threads or many or own.threads,
         )

@@ -1,7 +1,8 @@
 """Bounded: HTTP/1.1 whose headers must arrive in time and stay small.
 
 Uvicorn bounds neither with httptools: a client that sends a byte now and then would hold its
-connection for good, one that sends headers without end would fill the memory.
+connection for good, one that sends headers without end would fill the memory, one that takes no
+part of a large answer would keep it there.
 
 A small POST that is there as a whole is answered at once where the application can
 (:class:`Quick`), since a task, a cycle and two messages cost more than many a model.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from hauberk.faces.gateway.limits import Limits
 
+_JOINED = 2**16
 _PLAIN = re.compile(rb"/[^%#\x80-\xff]*\Z")  # a path that needs no decoding, and no host before it
 
 
@@ -46,6 +48,7 @@ class Bounded(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head = 0  # bytes of headers that are not complete yet; -1 within a body
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._parts: list[bytes] | None = None  # of a body that may be answered at once
         self._lives = True
         self._first = False  # whether no request of the bytes at hand was answered at once
@@ -56,11 +59,22 @@ class Bounded(HttpToolsProtocol):
         certificate = transport.get_extra_info("peercert")
         if certificate:
             self.app_state = {**self.app_state, "certificate": certificate}
+        self.app_state = {**self.app_state, "abort": transport.abort}
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._unstall()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        seconds = self.limits.body_seconds  # for it to take some of what it asked for
+        self._stalled = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._unstall()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._head >= 0:
@@ -150,8 +164,12 @@ class Bounded(HttpToolsProtocol):
         content = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *answer.fields()):
             content += (name, b": ", value, b"\r\n")
-        content += (b"\r\n" if self._lives else b"connection: close\r\n\r\n", answer.body)
-        self.transport.write(b"".join(content))
+        content.append(b"\r\n" if self._lives else b"connection: close\r\n\r\n")
+        if len(answer.body) > _JOINED:
+            self.transport.write(b"".join(content))
+            self.transport.write(answer.body)
+        else:
+            self.transport.write(b"".join([*content, answer.body]))
         if self._lives:
             self.on_response_complete()
         else:
@@ -194,6 +212,11 @@ class Bounded(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _unstall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _late(self) -> None:
         self._deadline = None

@@ -16,6 +16,7 @@ from hauberk.core.errors import HauberkError
 from hauberk.faces.gateway.cleaning import cleaner
 from hauberk.faces.gateway.identity import Clients
 from hauberk.faces.gateway.outputs import Blunt
+from hauberk.faces.gateway.passing import check_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,7 @@ class Reload:
 
     def _apply(self, new: Spec) -> list[str]:
         gateway, plane = self.gateway, self.gateway.app.plane
+        check_passing(msgspec.structs.replace(new, upstream=self.spec.upstream))
         clients = Clients((*new.serve.clients, *self.own))
         clean = cleaner(new.serve.sanitise)
         taken, waiting = _changes(self.spec, new)

@@ -41,7 +41,11 @@ class SealSink(Protocol):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of one request; ``payload`` is the body that came and the one that went."""
+    """What is kept of one request; ``payload`` is the body that came and the one that went.
+
+    ``passed`` says of bodies that flowed how long they were and, of long ones that the policy
+    keeps, their digests.
+    """
 
     at: float
     tenant: str
@@ -56,6 +60,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     latency_ms: float = 0.0
     payload: tuple[Any, bytes] | None = None
+    passed: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def encode(self) -> bytes:
         """As JSON, payloads in base64."""
@@ -71,6 +76,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
             "route": self.route,
             "digest": self.digest,
             "latency_ms": self.latency_ms,
+            **self.passed,
         }
         if self.payload is not None:
             facts["request"], facts["answer"] = (b64encode(part).decode() for part in self.payload)

@@ -207,7 +207,7 @@ def config_of(gateway: Gateway, spec: Spec) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.app,
         loop="uvloop",
-        http=bounded(gateway.limits, gateway.app),
+        http=bounded(gateway.limits, None if gateway.app.passing else gateway.app),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -249,7 +249,9 @@ class _Server(uvicorn.Server):
         host, port = self._spec.serve.host, sockets[0].getsockname()[1]
         alone = (host, port) if len(sockets) == 1 else sockets[1].getsockname()[:2]
         lineup = self._gateway.pool.lineup
-        what = lineup.primary.digest if lineup else f"none ({self._gateway.pool.obstacle})"
+        passing = self._gateway.app.passing
+        obstacle = self._gateway.pool.obstacle if passing is None else "passed through"
+        what = lineup.primary.digest if lineup else f"none ({obstacle})"
         announce(self._state, *alone)
         sys.stderr.write(
             f"serving {self._spec.model.name} on http://{reachable(host)}:{port} digest {what}\n"
@@ -283,8 +285,9 @@ async def _serve(server: _Server, sockets: list[socket.socket], follower: Follow
     await asyncio.to_thread(gateway.restore)
     if follower:
         await asyncio.to_thread(follower.step, gateway.pool, gateway.log)
-    if gateway.pool.obstacle:
-        gateway.log.write("not ready", why=gateway.pool.obstacle)
+    passing = gateway.app.passing
+    if why := gateway.pool.obstacle if passing is None else passing.why:
+        gateway.log.write("not ready", why=why)
     server.config.load()
     if server.config.ssl is not None:
         access = server._spec.access  # noqa: SLF001 - of this file
@@ -299,6 +302,8 @@ async def _serve(server: _Server, sockets: list[socket.socket], follower: Follow
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        if passing is not None:
+            await passing.passage.close()
 
 
 async def _rpc(server: _Server) -> Any:
