@@ -4,8 +4,7 @@ Judged by PGD-40 with two restarts on test data that neither has seen, three dat
 are those of two cores that do nothing else; a process held to one core gets four of processor time,
 which other work does not shorten.
 What is done is kept in ``.hauberk/bench``; arguments name the sets, or ``SET:METHOD`` for one of
-their rows. The default recipe on digits and MNIST is taken from the benchmark ``harden`` where that
-has kept it: the same training, measured alike.
+their rows. What the benchmark ``harden`` has kept of the same trainings is taken from there.
 """
 
 from __future__ import annotations
@@ -92,9 +91,11 @@ def _known(name: str, method: str) -> dict[str, float]:
     """The figures of the benchmark ``harden``; none if it has none."""
     kept = json.loads(HARDEN.read_text()) if HARDEN.exists() else {}
     part, prefix = {
-        "digits, adversarial": ("default", "digits, ours, default, seed 0"),
+        "digits, adversarial": ("adversarial", "digits, ours, adversarial, seed 0"),
+        "digits, ema,atta": ("ema,atta", "digits, ours, ema,atta, seed 0"),
         f"digits, {QUICK}": ("quick", "digits, ours, quick, seed 0"),
-        "mnist, adversarial": ("mnist", "mnist"),
+        "mnist, adversarial": ("mnist, adversarial", "mnist"),
+        "mnist, ema,atta": ("mnist, ema,atta", "mnist"),
     }.get(f"{name}, {method}", ("", ""))
     found = {
         row["id"].rpartition(": ")[2]: row["measured"]

@@ -30,7 +30,7 @@ from hauberk.adapters.models.torch_model import TorchModel
 from hauberk.attack.fgsm import FGSM
 from hauberk.attack.pgd import PGD
 from hauberk.core.data import SHARES
-from hauberk.core.spec import Spec
+from hauberk.core.spec import HardenSpec, Spec
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.robustness import evaluate
 from hauberk.harden.clean import Clean
@@ -50,6 +50,9 @@ EPS = 0.15
 THREAT = ThreatModel(eps=EPS)
 STEPS, IMAGES = 7, 512
 ROUNDS, REQUESTS = 9, 400
+MINUTES, CORES = 10, 2
+# As their recipes are by default: the one that the loop takes, and the one that is quickest.
+METHODS = ("adversarial", "ema,atta")
 SEEDS = (0, 1, 2)
 # Step size and number of steps of the published schedules.
 SCHEDULES = {"default": (0.01, 7), "deployed": (0.1, 20)}
@@ -73,6 +76,7 @@ def main() -> int:
             KEPT.parent.mkdir(parents=True, exist_ok=True)
             KEPT.write_text(json.dumps(kept))
     rows = [Row(**row) for name in PARTS for row in kept.get(name, [])]
+    rows = list({row.id: row for row in rows}.values())  # parts share the served model
     facts = conditions(
         data="digits 28x28, MNIST",
         architecture="cnn 32-64-128",
@@ -105,6 +109,11 @@ def _published(name: str, batch: int, data: Dataset | None = None) -> list[Row]:
     found = {"CPU s": time.process_time() - start, **_measured(module, data, data.split("test"))}
     where = f"digits, published {name} schedule, batches of {batch}"
     return [Row(id=f"{where}: {k}", measured=v) for k, v in found.items()]
+
+
+def _default(method: str) -> list[Row]:
+    data = load_dataset("digits")
+    return _ours(method, _recipe(method, len(data.split("train"))), SEEDS, data)
 
 
 def _ours(name: str, way: Recipe, seeds: Sequence[int], data: Dataset | None = None) -> list[Row]:
@@ -158,7 +167,7 @@ def _compared(kept: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """The least robust and the slowest of our seeds against the schedule that is deployed."""
     known = {row["id"]: row["measured"] for rows in kept.values() for row in rows}
     rows = []
-    for name in ("quick", "default"):
+    for name in ("quick", *METHODS):
         ours = f"digits, ours, {name}"
         of = {
             what: [v for k, v in known.items() if k.startswith(ours) and k.endswith(f": {what}")]
@@ -190,20 +199,25 @@ def _ratio(name: str, measured: float, peer: float, *, least: float = 0, most: f
     return Row(id=name, measured=measured, peer=peer, ratio=ratio, target=target, holds=holds)
 
 
-def _mnist() -> list[Row]:
+def _mnist(method: str) -> list[Row]:
+    """A method as its recipe has it; the targets are those of the default one."""
     if not MNIST.exists():
         return []
     data = load_dataset(f"idx:{MNIST}")
     train, test = data.split("train"), data.split("test").take(np.arange(1000))
     served = _served(data, epochs=3, batch_size=128)
+    way = _recipe(method, len(train))
     start = time.process_time()
-    ours = recipe(Spec(), len(train)).fit(served, train, data.split("validation"), THREAT, seed=0)
-    seconds, after = time.process_time() - start, _measured(ours, data, test)
+    ours = way.fit(served, train, data.split("validation"), THREAT, seed=0)
+    found = {"CPU s": time.process_time() - start, **_measured(ours, data, test)}
+    where = f"mnist, first 1000 of test, {method}"
+    if method != Spec().harden.method:
+        return [Row(id=f"{where}: {k}", measured=v) for k, v in found.items()]
     return [
-        at_least("mnist, first 1000 of test: clean", after["clean"], 0.985),
-        at_least("mnist, first 1000 of test: fgsm", after["fgsm"], 0.95),
-        at_least("mnist, first 1000 of test: pgd40", after["pgd40"], 0.93),
-        at_most("mnist, training in 10 min on 2 cores: CPU s", seconds, 1200),
+        at_least(f"{where}: clean", found["clean"], 0.985),
+        at_least(f"{where}: fgsm", found["fgsm"], 0.95),
+        at_least(f"{where}: pgd40", found["pgd40"], 0.93),
+        at_most(f"{where}: CPU s", found["CPU s"], MINUTES * 60 * CORES),
     ]
 
 
@@ -313,6 +327,10 @@ def _quick() -> Recipe:
     return compose(["ema", "atta"], QUICK)
 
 
+def _recipe(method: str, n: int) -> Recipe:
+    return recipe(Spec(harden=HardenSpec(method=method)), n)
+
+
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "steps": _steps,
     **{
@@ -321,11 +339,11 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
         for name in SCHEDULES
     },
     "quick": lambda: _ours("quick", _quick(), SEEDS),
-    "default": lambda: _ours("default", recipe(Spec(), 1078), SEEDS),
+    **{one: partial(_default, one) for one in METHODS},
     "anew-1": partial(_anew, 1),
     "anew-2": partial(_anew, 2),
     "latency": _latency,
-    "mnist": _mnist,
+    **{f"mnist, {one}": partial(_mnist, one) for one in METHODS},
 }
 
 
