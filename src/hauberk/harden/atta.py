@@ -25,7 +25,7 @@ _MOST_BYTES = 4 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Atta(Recipe):
-    """Minimise the cross-entropy under an attack that takes ``per_epoch`` steps each epoch.
+    """Minimise the cross-entropy under an attack that takes ``steps`` steps each epoch.
 
     Each sample's walk goes on from where it ended an epoch ago. Kept is its perturbation as a share
     of eps, two bytes a value; a checkpoint holds it too. ``step_size`` is in the unit of the input,
@@ -37,16 +37,17 @@ class Atta(Recipe):
     """
 
     name: ClassVar[str] = "atta"
+    goes_on: ClassVar[bool] = True
 
-    per_epoch: int = 1
+    steps: int = 1
     step_size: float | None = None
     stretch: float = 1.2
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.per_epoch < 1:
-            raise UserError("per_epoch must be at least 1")
+        if self.steps < 1:
+            raise UserError("steps must be at least 1")
         if not 1 <= self.stretch <= 2:
             raise UserError("stretch must lie in [1, 2]")
         if self.step_size is not None and not 0 < self.step_size < float("inf"):
@@ -54,7 +55,7 @@ class Atta(Recipe):
 
     def objective(self, given: Given) -> Objective:
         size = 2 / 3 * given.threat.eps if self.step_size is None else self.step_size
-        attack = self.inner(given, steps=self.per_epoch, step_size=size)
+        attack = self.inner(given, steps=self.steps, step_size=size)
         wide = replace(given.threat, eps=self.stretch * given.threat.eps)
         attack = replace(attack, threat=wide)
         if 2 * given.train.x.size > _MOST_BYTES:

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import UserError
-from hauberk.harden.composition import compose
+from hauberk.harden.composition import compose, suited
 from hauberk.harden.judge import judge
+from hauberk.harden.pace import Pace
 from hauberk.harden.perturb import frozen
 from hauberk.harden.race import Heat, Log
+from hauberk.harden.recipe import Given
 from hauberk.harden.run import Run, no_clock
-from hauberk.harden.selection import Score, accuracy
+from hauberk.harden.selection import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from hauberk.core.data import Dataset
     from hauberk.core.threat import ThreatModel
+    from hauberk.harden.recipe import Recipe
 
 _PROBE = 256
 _MOST_EPOCHS = 400
@@ -32,13 +33,18 @@ class Auto:
     """Race the ``candidates``, halve them, and spend what is left on the winner.
 
     ``budget`` is in seconds of the run's clock. A heat lasts a 24th of it; each later one twice as
-    long for half as many. The last two differ by a factor of up to four: where that gained less
-    than ``least`` robust accuracy, more training does not pay and the rest is not spent. Judged is
-    by a PGD of ``judge_steps`` steps on validation data, more than any candidate trains against;
-    what is lost beyond ``clean_drop`` of the given module's clean accuracy counts against it.
+    long for half as many. The winner gets the rest at once if that is less than eight times its
+    last heat, else four times its last: where that gained less than ``least`` robust accuracy, more
+    training does not pay and the rest is not spent. Judged is by a PGD of ``judge_steps`` steps on
+    validation data, more than any candidate trains against; what is lost beyond ``clean_drop`` of
+    the given module's clean accuracy counts against it.
+
+    How many epochs a heat has follows from what its epochs take while it runs, with what measuring
+    and judging take set aside, and none begins that is not expected to end within the budget. Only
+    the first heat of all is run in any case.
 
     The clock decides how long a heat is, so two runs may differ. What was decided is in the
-    checkpoint: a resumed run does not decide it again.
+    checkpoint: a resumed run does not decide it again, and goes on with what it had left.
 
     Raises:
         UserError: if a number is out of range or a candidate is unknown.
@@ -74,8 +80,7 @@ class Auto:
         run = run or Run()
         if run.clock is no_clock:
             raise UserError("a race goes by the clock, and the run has none", where="harden")
-        with frozen(module):
-            floor = accuracy(module, validation) - self.clean_drop
+        began = run.clock()
         facts = {
             **asdict(self),
             "candidates": list(self.candidates),
@@ -86,46 +91,63 @@ class Auto:
             "seed": seed,
         }
         log = Log.resumed(run.resume, facts, module)
-        score = judge(validation, threat, steps=self.judge_steps)
-        race = _Race(self, module, train, validation, threat, seed, run, log, score, floor)
-        return race.won()
+        given = Given(module=module, train=train, validation=validation, threat=threat)
+        return _Race(self, given, seed, run, log, began - log.spent).won()
 
 
-@dataclass(frozen=True)
 class _Race:
-    auto: Auto
-    module: nn.Module
-    train: Dataset
-    validation: Dataset
-    threat: ThreatModel
-    seed: int
-    run: Run
-    log: Log
-    score: Callable[[nn.Module], Score]
-    floor: float
+    """Heats, one after the other. Its time is what the race has spent, over all its processes."""
+
+    def __init__(
+        self, auto: Auto, given: Given, seed: int, run: Run, log: Log, zero: float
+    ) -> None:
+        self.auto, self.given, self.seed, self.run, self.log = auto, given, seed, run, log
+        self.zero = zero
+        self.score = judge(given.validation, given.threat, steps=auto.judge_steps)
+        with frozen(given.module):
+            score, self.judging = self._judged(given.module)
+        self.floor = score.clean - auto.clean_drop
 
     def won(self) -> nn.Module:
         """Heats until one is left, then the winner for as long as it pays."""
         left = list(self.auto.candidates)
         slot = self.auto.budget / 24
+        last = None
         while len(left) > 1:
-            scores = [(names, self._heat(names, slot)) for names in left]
-            ranked = sorted(scores, key=lambda one: self._worth(one[1]), reverse=True)
-            left = [names for names, _ in ranked[: (len(left) + 1) // 2]]
-            last = ranked[0][1]
+            scores = {names: self._heat(names, slot) for names in left if self._fits(names)}
+            ranked = sorted(scores, key=lambda one: self._worth(scores[one]), reverse=True)
+            if len(scores) < len(left):
+                break
+            left, last = ranked[: (len(left) + 1) // 2], scores[ranked[0]]
             slot *= 2
-        if len(self.auto.candidates) == 1:
-            last = self._heat(left[0], slot)
-        while (rest := self.auto.budget - self._spent()) > slot:
+        else:
+            self._on(left[0], slot, last)
+        return self.log.best(self.given.module)
+
+    def _on(self, names: str, slot: float, last: Score | None) -> None:
+        """The winner, each time for up to eight times as long, until it no longer pays."""
+        if last is None and self._fits(names):
+            last = self._heat(names, slot)
+        while last is not None and (rest := self.auto.budget - self._ended()) > slot:
             slot = rest if rest < 8 * slot else 4 * slot
-            now = self._heat(left[0], slot)
+            now = self._heat(names, slot)
             if self._worth(now) - self._worth(last) < self.auto.least:
                 break
             last = now
-        return self.log.best(self.module)
 
-    def _spent(self) -> float:
+    def _now(self) -> float:
+        return self.run.clock() - self.zero
+
+    def _ended(self) -> float:
+        """When the last heat ended that was asked for; a resumed race decides by the same time."""
         return sum(heat.seconds for heat in self.log.heats[: self.log.asked])
+
+    def _fits(self, names: str) -> bool:
+        """Whether another heat, as short as the shortest, is expected to end within the budget."""
+        heats = self.log.heats[: self.log.asked]
+        own = [heat.seconds for heat in heats if heat.names == names]
+        shortest = min(own or [heat.seconds for heat in heats], default=0.0)
+        return self._ended() + shortest <= self.auto.budget
 
     def _worth(self, score: Score) -> float:
         """Robust accuracy less what clean accuracy lacks: early heats all lack some."""
@@ -134,73 +156,79 @@ class _Race:
     def _heat(self, names: str, slot: float) -> Score:
         """Train one candidate for about ``slot`` seconds, or take the score from the log."""
         if (done := self.log.next()) is not None:
+            self.judging = max(self.judging, done.judging)
             return Score(clean=done.clean, robust=done.robust)
-        plan = self.log.plan or self._plan(names, slot)
+        began = self._ended()
+        plan = self.log.plan or self._plan(names, min(began + slot, self.auto.budget))
         self.log.plan = plan
-        began = self.run.clock()
-        rows = np.linspace(0, len(self.train) - 1, plan["rows"]).astype(np.int64)
-        trained = compose(names.split(","), {**self._settings(), "epochs": plan["epochs"]}).fit(
-            self.module,
-            self.train if plan["rows"] == len(self.train) else self.train.take(rows),
-            self.validation,
-            self.threat,
-            seed=self.seed,
-            run=replace(self.run, resume=self.log.inner, checkpoint=self._keep),
+        given, n = self.given, len(self.given.train)
+        pace = Pace(
+            clock=self.run.clock,
+            until=self.zero + plan["until"] - self.judging,
+            epoch=plan["rows"] * plan["sample"],
+            measuring=plan["measuring"],
         )
-        score = self.score(trained)
-        seconds = self.run.clock() - began + plan["before"]
+        rows = np.linspace(0, n - 1, plan["rows"]).astype(np.int64)
+        trained = self._recipe(names, _MOST_EPOCHS).fit(
+            given.module,
+            given.train if plan["rows"] == n else given.train.take(rows),
+            given.validation,
+            given.threat,
+            seed=self.seed,
+            run=replace(
+                self.run,
+                resume=self.log.inner,
+                checkpoint=self.run.checkpoint and self._keep,
+                pace=pace,
+            ),
+        )
+        score, judging = self._judged(trained)
+        self.judging = max(self.judging, judging)
         heat = Heat(
             names=names,
             rows=plan["rows"],
-            epochs=plan["epochs"],
-            seconds=seconds,
+            epochs=pace.fitting,
+            seconds=self._now() - began,
+            sample=pace.epoch / plan["rows"],
+            measuring=pace.measuring,
+            judging=judging,
             clean=score.clean,
             robust=score.robust or 0.0,
         )
         self.log.add(heat, trained, score, self.floor)
-        if self.run.checkpoint is not None:
-            self.run.checkpoint(self.log.packed())
+        self._keep(None)
         return score
 
-    def _keep(self, inner: bytes) -> None:
-        self.log.inner = inner
+    def _judged(self, module: nn.Module) -> tuple[Score, float]:
+        start = self.run.clock()
+        score = self.score(module)
+        return score, self.run.clock() - start
+
+    def _keep(self, inner: bytes | None) -> None:
+        self.log.inner, self.log.spent = inner, self._now()
         if self.run.checkpoint is not None:
             self.run.checkpoint(self.log.packed())
 
-    def _settings(self) -> dict[str, Any]:
-        few = len(self.train) < 10_000
-        return {"batch_size": 64 if few else 128, "steps": 5 if few else 3}
+    def _recipe(self, names: str, epochs: int) -> Recipe:
+        usual = suited(names.split(","), len(self.given.train))
+        return compose(names.split(","), {**usual, "epochs": epochs})
 
-    def _plan(self, names: str, slot: float) -> dict[str, Any]:
-        """Rows and epochs that fit into the slot, by the pace of this candidate so far."""
-        n, began, fixed = len(self.train), self.run.clock(), 0.0
+    def _plan(self, names: str, until: float) -> dict[str, Any]:
+        """Rows and epochs that fit until then, by the pace of this candidate so far."""
+        given, n = self.given, len(self.given.train)
         known = [heat for heat in self.log.heats if heat.names == names]
         if known:
-            fixed, pace = cost([(heat.rows * heat.epochs, heat.seconds) for heat in known])
+            sample, measuring = known[-1].sample, known[-1].measuring
         else:
-            few = self.train.take(np.arange(min(n, _PROBE)))
-            one = self.validation.take(np.arange(1))
-            recipe = compose(names.split(","), {**self._settings(), "epochs": 1})
+            few = given.train.take(np.arange(min(n, _PROBE)))
+            one = given.validation.take(np.arange(1))
+            recipe = self._recipe(names, 1)
             for _ in range(2):  # the first also pays for what is made once
                 start = self.run.clock()
-                recipe.fit(self.module, few, one, self.threat, seed=self.seed)
-                pace = (self.run.clock() - start) / len(few)
-        before = self.run.clock() - began
-        samples = max(0.0, slot - before - fixed) / max(pace, 1e-9)
-        rows = n if samples >= 3 * n else min(n, max(int(samples / 3), min(n, _PROBE)))
-        epochs = int(min(max(samples // rows, 1), _MOST_EPOCHS))
-        return {"rows": rows, "epochs": epochs, "before": before}
-
-
-def cost(known: list[tuple[int, float]]) -> tuple[float, float]:
-    """Seconds that a heat takes in any case, and those of each sample, by the last two heats.
-
-    Measuring and judging cost the same however long the training was. Half of the mean pace is the
-    least that is believed: two heats do not make a line.
-    """
-    samples, seconds = known[-1]
-    pace = seconds / samples
-    if len(known) > 1 and known[-2][0] < samples:
-        slope = (seconds - known[-2][1]) / (samples - known[-2][0])
-        pace = min(max(slope, pace / 2), pace)
-    return seconds - pace * samples, pace
+                recipe.fit(given.module, few, one, given.threat, seed=self.seed)
+                sample = (self.run.clock() - start) / len(few)
+            measuring = self.judging
+        # So many rows that three epochs fit, the last of them measured.
+        left = until - self._now() - self.judging - measuring
+        rows = min(n, max(int(left / 3 / max(sample, 1e-9)), min(n, _PROBE)))
+        return {"rows": rows, "until": until, "sample": sample, "measuring": measuring}

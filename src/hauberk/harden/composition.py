@@ -16,17 +16,61 @@ from hauberk.harden.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hauberk.harden.recipe import Part
 
-def compose(names: Sequence[str], settings: Mapping[str, Any] | None = None) -> Recipe:
+MANY = 10_000
+"""From so many training samples on, each is seen only a few times."""
+
+_FEW_STEPS, _MANY_STEPS = 5, 3
+
+
+def compose(
+    names: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    asked: Mapping[str, Any] | None = None,
+) -> Recipe:
     """The method among ``names`` with the other names joined to it, in their order.
 
-    ``settings`` go to the method; those that it has no field for, and those that are None, are
-    left out.
+    ``settings`` go to the method, except those that it has no field for; ``asked`` go over them,
+    and the method must have each of them. What is None is left to the method.
+
+    Raises:
+        UnknownNameError: if a name is unknown.
+        UserError: if there is more than one method, a name twice, or the method lacks what was
+            asked.
+    """
+    method, parts = _sorted(names)
+    known = {one.name for one in fields(method)}
+    asked = {key: value for key, value in (asked or {}).items() if value is not None}
+    for key in sorted(asked.keys() - known):
+        raise UserError(
+            f"{method.name} has no such setting",
+            where=f"harden.{key}",
+            hint="leave it out, or choose a method that has it, such as adversarial",
+        )
+    usual = {k: v for k, v in (settings or {}).items() if k in known and v is not None}
+    made: Recipe = method(**{**usual, **asked}, parts=parts)
+    return made
+
+
+def suited(names: Sequence[str], n: int) -> dict[str, int]:
+    """Batch size and inner steps for ``n`` samples, as settings of :func:`compose`.
+
+    Few samples are seen often in small batches and attacked with more steps; of many each is seen
+    a few times. A method whose attacks go on where the last one ended keeps its own steps.
 
     Raises:
         UnknownNameError: if a name is unknown.
         UserError: if there is more than one method, or a name twice.
     """
+    few = n < MANY
+    steps = {} if _sorted(names)[0].goes_on else {"steps": _FEW_STEPS if few else _MANY_STEPS}
+    return {"batch_size": 64 if few else 128, **steps}
+
+
+def _sorted(names: Sequence[str]) -> tuple[type[Recipe], tuple[Part, ...]]:
+    """The method, and what joins it."""
     if len(set(names)) < len(names):
         raise UserError(f"named twice in {', '.join(names)}", where="harden")
     found = {name: find("harden", name) for name in names}
@@ -40,11 +84,7 @@ def compose(names: Sequence[str], settings: Mapping[str, Any] | None = None) -> 
             hint="name one; early-stop, cutmix, distil, ema, swa and awp join it",
         )
     method = found[methods[0]] if methods else find("harden", "clean")
-    known = {one.name for one in fields(method)}
-    fitting = {k: v for k, v in (settings or {}).items() if k in known and v is not None}
-    parts = tuple(one() for name, one in found.items() if name not in methods)
-    made: Recipe = method(**fitting, parts=parts)
-    return made
+    return method, tuple(one() for name, one in found.items() if name not in methods)
 
 
 def _joins(component: type) -> bool:

@@ -27,12 +27,19 @@ _HINT = "start the training anew"
 
 @dataclass(frozen=True, kw_only=True)
 class Heat:
-    """One candidate trained once: on how much, for how long, and how it was judged."""
+    """One candidate trained once: on how much, for how long, and how it was judged.
+
+    ``seconds`` is all that passed since the heat before; a ``sample`` of an epoch, a ``measuring``
+    of the weights and the last ``judging`` took that much of it.
+    """
 
     names: str
     rows: int
     epochs: int
     seconds: float
+    sample: float
+    measuring: float
+    judging: float
     clean: float
     robust: float
 
@@ -41,8 +48,9 @@ class Heat:
 class Log:
     """The heats in their order, the best weights, and the heat under way.
 
-    ``plan`` is what was decided for the heat under way, ``inner`` its last checkpoint. A resumed
-    race asks for the heats that it has run before by :meth:`next`.
+    ``plan`` is what was decided for the heat under way, ``inner`` its last checkpoint; ``spent``
+    are the seconds of the race up to that. A resumed race asks for the heats that it has run before
+    by :meth:`next`.
     """
 
     facts: Mapping[str, Any]
@@ -51,6 +59,7 @@ class Log:
     score: Score | None = None
     plan: dict[str, Any] | None = None
     inner: bytes | None = None
+    spent: float = 0.0
     asked: int = 0
 
     def next(self) -> Heat | None:
@@ -84,6 +93,7 @@ class Log:
             "heats": [asdict(heat) for heat in self.heats],
             "score": self.score and asdict(self.score),
             "plan": self.plan,
+            "spent": self.spent,
         }
         return save(tensors, metadata={_KEY: canonical_json(facts).decode()})
 
@@ -115,6 +125,7 @@ class Log:
                 score=Score(**found["score"]) if found["score"] else None,
                 plan=found["plan"],
                 inner=tensors["inner"].numpy().tobytes() if "inner" in tensors else None,
+                spent=float(found["spent"]),
             )
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__

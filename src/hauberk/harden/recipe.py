@@ -64,6 +64,8 @@ class Recipe(ABC):
     name: ClassVar[str]
     lawful: ClassVar[bool] = True
     """Whether what it trains on keeps the constraints of a table."""
+    goes_on: ClassVar[bool] = False
+    """Whether an attack begins where the last one on the same sample ended."""
 
     start: Literal["fresh", "given"] = "fresh"
     ramp: float = 0.3

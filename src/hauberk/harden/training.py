@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hauberk.harden.collapse import Collapse
     from hauberk.harden.distributed import Team
     from hauberk.harden.early_stop import EarlyStop
+    from hauberk.harden.pace import Pace
     from hauberk.harden.run import Run
 
     Transform = Callable[[nn.Module, Tensor, Tensor, Moment], tuple[Tensor, Tensor]]
@@ -68,9 +69,9 @@ class Schedule:
             return self.learning_rate * (0.04 + 0.96 * share / 0.3)
         return self.learning_rate * 0.5 * (1 + cos(pi * (share - 0.3) / 0.7))
 
-    def measured(self, epoch: int) -> bool:
-        """Whether the weights are measured after that epoch, counted from 1."""
-        return epoch % self.measure_every == 0 or epoch > 0.75 * self.epochs
+    def measured(self, epoch: int, epochs: int) -> bool:
+        """Whether the weights are measured after that epoch, counted from 1, of so many."""
+        return epoch % self.measure_every == 0 or epoch > 0.75 * epochs
 
 
 def untouched(_: nn.Module, x: Tensor, __: Tensor, ___: Moment) -> Tensor:
@@ -106,9 +107,13 @@ class Objective:
 
 @dataclass
 class _State:
-    """What changes from epoch to epoch, but for module and optimizer."""
+    """What changes from epoch to epoch, but for module and optimizer.
+
+    ``epochs`` is how many there are to be in all: fewer than planned where time is short.
+    """
 
     copies: dict[str, dict[str, Tensor]]
+    epochs: int
     epoch: int = 0
     best: Score | None = None
     sound: float = 0.0
@@ -148,7 +153,7 @@ class _Loop:
             for number, batch in enumerate(torch.split(order, plan.batch_size)):
                 rows, weight = self.team.part(batch)
                 done = state.epoch * count + number
-                share = done / (plan.epochs * count)
+                share = done / (state.epochs * count)
                 self.optimizer.param_groups[0]["lr"] = plan.rate(share)
                 inputs, targets = x[rows], y[rows]
                 for transform in objective.transforms:
@@ -181,17 +186,19 @@ class _Loop:
         self.optimizer.step()
         return value.item()
 
-    def close(self) -> Score | None:
+    def close(self, pace: Pace | None) -> Score | None:
         """End an epoch: average, measure, keep the best, undo a collapse, see whether to stop."""
-        plan, objective, state = self.schedule, self.objective, self.state
+        objective, state = self.objective, self.state
         state.epoch += 1
         average = state.copies.get("average")
         if objective.average is not None and average is not None:
-            objective.average.epoch(average, self.module, state.epoch, plan.epochs)
+            objective.average.epoch(average, self.module, state.epoch, state.epochs)
         self.module.eval()
         self.team.level(self.module)
-        watched = objective.collapse is not None or objective.early_stop is not None
-        if not watched and not plan.measured(state.epoch):
+        if pace is not None:
+            fitting = pace.trained(state.epoch, self.schedule.epochs, self.measured)
+            state.epochs = int(self.team.total(fitting if self.team.leads else 0))
+        if not self.measured(state.epoch, state.epochs):
             return None
         with _holding(self.module, average):
             score = self.team.score(lambda: objective.measure(self.module))
@@ -202,10 +209,15 @@ class _Loop:
         if state.best is None or score.beats(state.best, objective.floor):
             state.best, state.copies["kept"] = score, weights
         stop = objective.early_stop
-        if stop is not None and state.epoch > stop.after * plan.epochs:
+        if stop is not None and state.epoch > stop.after * state.epochs:
             state.stale = 0 if gained else state.stale + 1
             state.over = stop.over(state.stale)
         return score
+
+    def measured(self, epoch: int, epochs: int) -> bool:
+        """Whether that epoch is measured: each one where someone watches."""
+        watched = self.objective.collapse is not None or self.objective.early_stop is not None
+        return watched or self.schedule.measured(epoch, epochs)
 
     def _collapsed(self, score: Score, weights: dict[str, Tensor]) -> bool:
         """Go back to the last sound weights if these have collapsed; else these are sound."""
@@ -258,7 +270,7 @@ def train(
     names = ["kept"]
     names += ["average"] * (objective.average is not None)
     names += ["sound"] * (objective.collapse is not None)
-    state = _State(copies={name: _weights(module) for name in names})
+    state = _State(copies={name: _weights(module) for name in names}, epochs=schedule.epochs)
     identity = {
         "data": data.digest,
         "seed": seed,
@@ -281,8 +293,12 @@ def train(
         team=team,
     )
     start, first = run.clock(), state.epoch
+    if run.pace is not None:
+        fitting = run.pace.begun(schedule.epochs, loop.measured)
+        if first == 0:
+            state.epochs = int(team.total(fitting if team.leads else 0))
 
-    while state.epoch < schedule.epochs and not state.over:
+    while state.epoch < state.epochs and not state.over:
         mean = loop.epoch()
         if not isfinite(mean):
             raise HauberkError(
@@ -290,7 +306,9 @@ def train(
                 where="training",
                 hint="lower the learning rate",
             )
-        score = loop.close()
+        score = loop.close(run.pace)
+        if run.pace is not None and score is not None:
+            run.pace.measured()
         if (
             run.checkpoint is not None
             and team.leads
@@ -301,11 +319,11 @@ def train(
             run.checkpoint(pack(module, optimizer, kept, facts))
         if run.progress is not None and team.leads:
             seconds = run.clock() - start
-            left = 0 if state.over else schedule.epochs - state.epoch
+            left = 0 if state.over else state.epochs - state.epoch
             run.progress(
                 Progress(
                     epoch=state.epoch,
-                    epochs=schedule.epochs,
+                    epochs=state.epochs,
                     loss=mean,
                     clean=None if score is None else score.clean,
                     robust=None if score is None else score.robust,
@@ -350,7 +368,8 @@ def _take_up(state: _State, facts: Mapping[str, Any], identity: Mapping[str, Any
             )
     best = facts.get("best")
     state.best = Score(**best) if best else None
-    state.epoch, state.stale, state.level = (int(facts[k]) for k in ("epoch", "stale", "level"))
+    state.epoch, state.epochs = int(facts["epoch"]), int(facts["epochs"])
+    state.stale, state.level = int(facts["stale"]), int(facts["level"])
     state.sound, state.over = float(facts["sound"]), bool(facts["over"])
 
 

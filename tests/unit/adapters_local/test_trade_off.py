@@ -12,7 +12,7 @@ from hauberk.adapters.models import weights
 from hauberk.adapters.models.architectures import build
 from hauberk.core.errors import UserError
 from hauberk.core.interval import mean_interval
-from hauberk.core.spec import Spec
+from hauberk.core.spec import HardenSpec, Spec
 from hauberk.faces.cli.main import run
 from hauberk.govern.trade_off import Way, front, rows
 from hauberk.govern.trade_off_page import page
@@ -93,6 +93,18 @@ def harden(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     known = ["--data", "digits", "--set", "model.architecture=mlp", "--quiet", "--samples", "60"]
     code = run(["harden", *arguments, *known, "--format", "json", "-o", str(out)])
     return code, json.loads(out.read_text()) if out.exists() else {}
+
+
+def test_a_setting_that_a_method_has_not_is_refused() -> None:
+    asked = Spec(harden=HardenSpec(method="ema,atta", steps=3))
+    assert way_of(asked, 100).steps == 3
+    assert way_of(replace_method(Spec(), "ema,atta"), 100).steps == 1
+    for method, line in (
+        ("n-fgsm", "harden.steps: n-fgsm has no such setting"),
+        ("auto", "harden.steps: auto chooses that itself"),
+    ):
+        with pytest.raises(UserError, match=line):
+            way_of(replace_method(asked, method), 100)
 
 
 def test_the_verb_measures_compares_and_reports_a_loss_of_robustness(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hauberk.harden.atta import Atta
 from hauberk.harden.average import Average, StochasticWeights
 from hauberk.harden.awp import AWP
 from hauberk.harden.collapse import Collapse
-from hauberk.harden.composition import compose
+from hauberk.harden.composition import compose, suited
 from hauberk.harden.cutmix import CutMix
 from hauberk.harden.distil import Distil
 from hauberk.harden.distributed import Team
@@ -91,6 +91,22 @@ def test_a_composition_has_one_method_and_no_name_twice() -> None:
         compose(["ema", "fast", "ema"])
     with pytest.raises(UnknownNameError):
         compose(["adversarial", "cutmx"])
+
+
+def test_what_was_asked_for_reaches_the_method_or_is_refused() -> None:
+    for names in ("adversarial", "ema,atta", "trades", "mart", "generated", "robust-distil"):
+        made: Any = compose(names.split(","), {"steps": 5}, asked={"steps": 7, "step_size": None})
+        assert made.steps == 7
+    for names in ("fast", "ema,n-fgsm", "free", "noise", "ibp", "defensive"):
+        method = names.rpartition(",")[2]
+        with pytest.raises(UserError, match=f"harden.steps: {method} has no such setting"):
+            compose(names.split(","), asked={"steps": 7})
+
+
+def test_few_samples_are_attacked_with_more_steps_and_atta_keeps_its_one() -> None:
+    assert suited(["adversarial"], 1000) == {"batch_size": 64, "steps": 5}
+    assert suited(["ema", "trades"], 60_000) == {"batch_size": 128, "steps": 3}
+    assert suited(["ema", "atta"], 1000) == {"batch_size": 64}
 
 
 def trained(data: Dataset, objective: Objective, epochs: int = 6, run: Run | None = None) -> Any:
@@ -311,7 +327,7 @@ def test_perturbations_are_kept_by_one_process(train: Dataset, validation: Datas
         lambda: Distil(temperature=0.0),
         lambda: EarlyStop(patience=0),
         lambda: compose(["defensive"], {"temperature": -1.0}),
-        lambda: compose(["atta"], {"per_epoch": 0}),
+        lambda: compose(["atta"], {"steps": 0}),
         lambda: compose(["atta"], {"step_size": 0.0}),
         lambda: compose(["atta"], {"stretch": 0.9}),
         lambda: compose(["fast"], {"step": 0.0}),

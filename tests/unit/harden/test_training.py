@@ -141,7 +141,7 @@ def test_the_rate_rises_once_and_falls_to_nothing() -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 40])
 def test_the_last_epoch_is_always_measured(epochs: int) -> None:
-    assert Schedule(epochs=epochs, batch_size=1, learning_rate=1.0).measured(epochs)
+    assert Schedule(epochs=epochs, batch_size=1, learning_rate=1.0).measured(epochs, epochs)
 
 
 def test_numbers_out_of_range_are_refused(train: Dataset, validation: Dataset) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from hauberk.adapters.local.trade_off import Examined, Terms, Trained, examined, trained
 from hauberk.adapters.local.work import recipe
+from hauberk.core.errors import UserError
 from hauberk.core.interval import mean_interval, wilson
 from hauberk.govern.trade_off import Way
 from hauberk.harden.auto import Auto
@@ -95,9 +96,18 @@ def carried_out(
 
 
 def way_of(spec: Spec, n: int, *, teacher: nn.Module | None = None) -> Any:
-    """The method that a spec names: a race for ``auto``, otherwise a recipe."""
+    """The method that a spec names: a race for ``auto``, otherwise a recipe.
+
+    Raises:
+        UserError: if the spec names a setting that the method has not.
+    """
     names = [name.strip() for name in spec.harden.method.split(",")]
     if names == ["auto"]:
+        for key in ("epochs", "steps", "step_size", "batch_size"):
+            if getattr(spec.harden, key) is not None:
+                raise UserError(
+                    "auto chooses that itself", where=f"harden.{key}", hint="leave it out"
+                )
         return Auto(budget=spec.harden.budget)
     made: Any = recipe(spec, n)
     if teacher is None:

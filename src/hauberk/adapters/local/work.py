@@ -19,7 +19,7 @@ from hauberk.evaluate.drill import attempts, drills
 from hauberk.guard.pair import Drill, calibrate
 from hauberk.guard.panel import HEDGES, SENSORS
 from hauberk.harden.clean import Clean
-from hauberk.harden.composition import compose
+from hauberk.harden.composition import MANY, compose, suited
 from hauberk.harden.run import Run
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 TWIN_SHARE = 0.6
 """A twin is trained for this share of the epochs: it must be robust, not the best."""
-_SEEN, _MANY = 400_000, 10_000
-_FEW_STEPS, _MANY_STEPS = 5, 3
+_SEEN = 400_000
 _LEARNED, _CALIBRATED, _GAUGED = 512, 1000, 128
 """At most as many samples teach the sensors, give the thresholds, and are moved for the gauge."""
 
@@ -42,7 +41,7 @@ _LEARNED, _CALIBRATED, _GAUGED = 512, 1000, 128
 def train(shop: Shop, *, seed: int, run: Run = Run()) -> str:  # noqa: B008 - frozen
     """Train a model as most are, without any attack; return its digest."""
     data = shop.data
-    few = len(data.indices("train")) < _MANY
+    few = len(data.indices("train")) < MANY
     clean = Clean() if few else Clean(epochs=3, batch_size=128, precision="auto")
     module = clean.fit(
         shop.fresh(seed=seed), data.split("train"), data.split("validation"), seed=seed, run=run
@@ -160,23 +159,24 @@ def _some(data: Dataset, most: int, seed: int) -> Dataset:
 def recipe(spec: Spec, n: int, *, share: float = 1.0) -> Recipe:
     """The hardening that a spec names, for ``n`` samples and a share of its epochs.
 
-    Few samples are seen often in small batches and attacked with more steps; of many each is seen
-    a few times. ``harden.method`` may join parts to a method: ``ema,adversarial``.
+    ``harden.method`` may join parts to a method: ``ema,adversarial``. What the spec leaves open
+    follows from the amount of data.
 
     Raises:
         UnknownNameError: if there is no such method or part.
-        UserError: if what is named is no hardening.
+        UserError: if what is named is no hardening, or has no such setting as the spec names.
     """
-    wanted, few = spec.harden, n < _MANY
+    wanted = spec.harden
+    names = [name.strip() for name in wanted.method.split(",")]
     epochs = wanted.epochs or min(40, max(5, round(_SEEN / n)))
     made = compose(
-        [name.strip() for name in wanted.method.split(",")],
-        {
+        names,
+        {**suited(names, n), "learning_rate": wanted.learning_rate},
+        asked={
             "epochs": max(1, round(epochs * share)),
-            "steps": wanted.steps or (_FEW_STEPS if few else _MANY_STEPS),
+            "steps": wanted.steps,
             "step_size": wanted.step_size,
-            "learning_rate": wanted.learning_rate,
-            "batch_size": wanted.batch_size or (64 if few else 128),
+            "batch_size": wanted.batch_size,
         },
     )
     if isinstance(made, Clean):
