@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,8 +69,13 @@ class Roles:
         del target
         if not in_scope(principal, action):
             return Ruling(allowed=False, policy="scope")
-        allowed = principal.role == "operator" or action in ("read", "infer")
-        return Ruling(allowed=allowed, policy=f"role:{principal.role}")
+        return _by_role(principal.role, action)
+
+
+@cache
+def _by_role(role: str, action: Action) -> Ruling:
+    allowed = role == "operator" or action in ("read", "infer")
+    return Ruling(allowed=allowed, policy=f"role:{role}")
 
 
 class Cedar:

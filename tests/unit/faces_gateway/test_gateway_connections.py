@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from hauberk.core.spec import parse_spec
@@ -81,6 +82,25 @@ def test_an_ordinary_request_keeps_its_connection(port: int) -> None:
     got = talk(port, GET + b"\r\n", GET + b"\r\n", pause=0.1, wait=0.5)
     assert got.count(b"HTTP/1.1 200") == 2
     assert got.endswith(b"<still open>")
+
+
+@pytest.mark.parametrize("last", ["GET", "POST"])
+def test_a_connection_that_was_answered_and_is_idle_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    set_up = HttpToolsProtocol.connection_made
+
+    def hasty(self: Any, transport: Any) -> None:
+        set_up(self, transport)
+        self.timeout_keep_alive = 0.5
+
+    monkeypatch.setattr(HttpToolsProtocol, "connection_made", hasty)
+    begun = time.monotonic()
+    parts = [C, C, GET + b"\r\n"] if last == "GET" else [C, GET + b"\r\n", C]
+    got = talk(port, *parts, pause=0.3, wait=3.0)
+    assert got.count(b"HTTP/1.1 200") == 3, "it was in use for longer than it may be idle"
+    assert not got.endswith(b"<still open>")
+    assert 0.9 <= time.monotonic() - begun < 2.5
 
 
 def asked(name: str, *headers: bytes, form: bytes = b"1.1") -> bytes:

@@ -40,6 +40,7 @@ class Headers:
             else:
                 values[name] = value.strip()
         self.size = size
+        self.checked = False  # by check_type, whose answer does not change
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._values
@@ -76,10 +77,13 @@ def check_type(headers: Headers) -> None:
         WrongType: if it is.
         BadRequest: if a header is given twice.
     """
+    if headers.checked:
+        return
     if not is_known_type(headers.one(b"content-type") or b""):
         raise WrongType("Content-Type must be application/json or application/octet-stream")
     if encoding_of(headers) not in {b"identity", *_ENCODINGS}:
         raise WrongType("Content-Encoding must be gzip, deflate or identity")
+    headers.checked = True
 
 
 def is_known_type(kind: bytes) -> bool:

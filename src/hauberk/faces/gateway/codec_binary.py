@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hauberk.faces.gateway.tensors import Request, Response
 
 HEADER = b"inference-header-content-length"
+_SMALL = 2**16
 _LENGTH = re.compile(rb"[0-9]{1,12}\Z")
 
 
@@ -81,7 +82,7 @@ def write(response: Response, request: Request) -> tuple[bytes, int | None]:
             described.append(output(tensor))
             continue
         data = np.ascontiguousarray(tensor.data)
-        raw.append(data.reshape(-1).view(np.uint8).data)
+        raw.append(bytes_of(data))
         described.append(
             {
                 "name": tensor.name,
@@ -92,6 +93,13 @@ def write(response: Response, request: Request) -> tuple[bytes, int | None]:
         )
     head = encode({**describe(response), "outputs": described})
     return b"".join([head, *raw]), len(head) if raw else None
+
+
+def bytes_of(data: NDArray[Any]) -> bytes | memoryview:
+    """The bytes of a contiguous array; not copied where that costs more than it takes."""
+    if data.nbytes <= _SMALL:
+        return data.tobytes()
+    return data.reshape(-1).view(np.uint8).data
 
 
 def _parse_raw(head: InputHead, size: object, rest: memoryview, *, where: str) -> NDArray[Any]:

@@ -5,7 +5,7 @@ Tensors come raw (``raw_input_contents``) or typed (``contents``), never both; o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from hauberk.adapters.upstream.wire import (
     varints,
 )
 from hauberk.core.errors import DataError
+from hauberk.faces.gateway.codec_binary import bytes_of
 from hauberk.faces.gateway.faults import BadRequest
 from hauberk.faces.gateway.limits import MAX_ID, MAX_RANK, MAX_TENSORS
 from hauberk.faces.gateway.tensors import Request, Tensor, Wanted, dtype_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from hauberk.faces.gateway.tensors import Response
 
+_SHORT = 256
 # Number of the typed contents' field, and how its values are written.
 _TYPED = {
     1: ("BOOL", None),
@@ -46,15 +48,31 @@ _TYPED = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Input:
     name: str = ""
     datatype: str = ""
-    shape: list[int] = field(default_factory=list)
+    shape: tuple[int, ...] = ()
     contents: memoryview | None = None
 
 
-def read_names(data: bytes) -> tuple[str, str]:
+Parts = list[tuple[int, Value]]
+"""A message's fields in order."""
+
+
+def split(data: bytes | memoryview) -> Parts:
+    """The fields of a message, none of them read yet.
+
+    Raises:
+        BadRequest: if the bytes are no message.
+    """
+    try:
+        return list(fields(memoryview(data)))
+    except DataError as error:
+        raise BadRequest(error.what) from None
+
+
+def read_names(data: bytes | Parts) -> tuple[str, str]:
     """Fields 1 and 2 of a message as text: a model's name and version.
 
     Raises:
@@ -62,7 +80,7 @@ def read_names(data: bytes) -> tuple[str, str]:
     """
     found = {1: "", 2: ""}
     try:
-        for number, value in fields(memoryview(data)):
+        for number, value in data if isinstance(data, list) else split(data):
             if number in found:
                 found[number] = text(value)
     except DataError as error:
@@ -70,38 +88,36 @@ def read_names(data: bytes) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def read(data: bytes) -> tuple[Request, str, str]:
+def read(data: bytes | Parts) -> tuple[Request, str, str]:
     """The request, and the model's name and version.
 
     Raises:
         BadRequest: if it is none, or tensors and contents do not go together.
     """
     try:
-        return _read(data)
+        return _read(data if isinstance(data, list) else split(data))
     except DataError as error:
         raise BadRequest(error.what) from None
 
 
-def _read(data: bytes) -> tuple[Request, str, str]:
-    name = version = identity = ""
+def _read(parts: Parts) -> tuple[Request, str, str]:
+    name, version = read_names(parts)
+    identity = ""
     inputs: list[_Input] = []
     wanted: list[Wanted] = []
     raw: list[memoryview] = []
-    for number, value in fields(memoryview(data)):
-        match number:
-            case 1:
-                name = text(value)
-            case 2:
-                version = text(value)
-            case 3:
-                identity = text(value, most=MAX_ID)
-            case 5:
-                inputs.append(_input(message(value)))
-            case 6:
-                wanted.append(Wanted(read_names(bytes(message(value))[:4096])[0], binary=True))
-            case 7:
-                raw.append(message(value))
-        if max(len(inputs), len(wanted), len(raw)) > MAX_TENSORS:
+    for number, value in parts:
+        if number == 3:
+            identity = text(value, most=MAX_ID)
+        elif number == 5:
+            head = message(value)
+            # Most requests of a client describe their tensor in the same words.
+            inputs.append(_known(bytes(head)) if len(head) <= _SHORT else _input(head))
+        elif number == 6:
+            wanted.append(Wanted(read_names(bytes(message(value))[:4096])[0], binary=True))
+        elif number == 7:
+            raw.append(message(value))
+        if len(inputs) > MAX_TENSORS or len(wanted) > MAX_TENSORS or len(raw) > MAX_TENSORS:
             raise BadRequest(f"more than {MAX_TENSORS} tensors")
     if not inputs or not identity.isprintable():
         raise BadRequest("there is no input, or the id cannot be printed")
@@ -121,39 +137,50 @@ def _read(data: bytes) -> tuple[Request, str, str]:
     return request, name, version
 
 
+@lru_cache(maxsize=256)
+def _head(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """What an answer says of one of its tensors."""
+    return put_always(5, put(1, name) + put(2, datatype) + put(3, packed(shape)))
+
+
 def write(response: Response) -> bytes:
     """The response with raw contents."""
     described: list[bytes] = []
     raw: list[bytes | memoryview] = []
     for tensor in response.outputs:
-        shape = packed(tensor.data.shape)
-        head = put(1, tensor.name) + put(2, tensor.datatype) + put(3, shape)
-        described.append(put_always(5, head))
+        described.append(_head(tensor.name, tensor.datatype, tensor.data.shape))
         data = np.ascontiguousarray(tensor.data)
-        raw += (opening(6, data.nbytes), data.reshape(-1).view(np.uint8).data)
+        raw += (opening(6, data.nbytes), bytes_of(data))
     head = put(1, response.model) + put(2, response.version) + put(3, response.id)
     told = response.parameters.items()
     parameters = _parameters(4, tuple((name, type(value), value) for name, value in told))
     return b"".join([head, parameters, *described, *raw])
 
 
+@lru_cache(maxsize=256)
+def _known(data: bytes) -> _Input:
+    return _input(memoryview(data))
+
+
 def _input(data: memoryview) -> _Input:
-    one = _Input()
+    name = datatype = ""
+    shape: list[int] = []
+    contents: memoryview | None = None
     for number, value in fields(data):
         match number:
             case 1:
-                one.name = text(value)
+                name = text(value)
             case 2:
-                one.datatype = text(value)
+                datatype = text(value)
             case 3:
-                one.shape += [signed(size) for size in varints(value)]
+                shape += [signed(size) for size in varints(value)]
             case 5:
-                one.contents = message(value)
-        if len(one.shape) > MAX_RANK:
-            raise BadRequest(f"more than {MAX_RANK} dimensions", where=one.name)
-    if any(not 0 <= size <= 2**31 for size in one.shape):
-        raise BadRequest("a dimension is out of range", where=one.name)
-    return one
+                contents = message(value)
+        if len(shape) > MAX_RANK:
+            raise BadRequest(f"more than {MAX_RANK} dimensions", where=name)
+    if any(not 0 <= size <= 2**31 for size in shape):
+        raise BadRequest("a dimension is out of range", where=name)
+    return _Input(name, datatype, tuple(shape), contents)
 
 
 def _array(one: _Input, raw: memoryview | None, where: str) -> NDArray[Any]:

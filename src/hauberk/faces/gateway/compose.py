@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import secrets
 import sys
 from contextlib import suppress
@@ -40,7 +39,7 @@ from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
 from hauberk.faces.gateway.room import Room
-from hauberk.faces.gateway.sampling import Sampling
+from hauberk.faces.gateway.sampling import Sampling, Unforeseen
 from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
 from hauberk.faces.gateway.tap import Tap
@@ -215,14 +214,14 @@ def compose(
         failed=lambda why: report(part="model", why=why),
         flag_p=spec.detect.flag_p,
         key=secrets.token_bytes(32),
-        sampling=Sampling(random.SystemRandom().random),
+        sampling=Sampling(Unforeseen()),
         consent=spec.serve.consent,
         clean=cleaner(spec.serve.sanitise),
         blunt=Blunt(digits=spec.serve.round_digits, top_k=spec.serve.top_k),
         pace=Pace(
             budget=None if spec.detect.budget_ms is None else spec.detect.budget_ms / 1e3,
             over=spec.detect.over_budget,
-            draw=random.SystemRandom().random,
+            draw=Unforeseen(),
             told=meters.screened,
         ),
         afterwards=afterwards,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
@@ -63,8 +62,10 @@ class Place:
 
     def __exit__(self, *error: object) -> None:
         if self._seat is not None:
-            with suppress(HauberkError):  # its lease ends by itself
+            try:
                 self._quotas.leave(self._seat)
+            except HauberkError:
+                return  # its lease ends by itself
 
 
 @dataclass

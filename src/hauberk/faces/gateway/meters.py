@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, generate_latest
 
 from hauberk.core.digest import short
+from hauberk.faces.gateway.tallies import Counts, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,31 +49,22 @@ class Meters:
         self._registry = CollectorRegistry()
         self.count = Count()
         own = self._registry
-        self.requests = Counter(
-            "hauberk_requests",
-            "Inference requests by code and route.",
-            ("code", "route"),
-            registry=own,
+        self.requests = Counts(
+            "hauberk_requests", "Inference requests by code and route.", ("code", "route"), own
         )
-        self.rows = Counter(
-            "hauberk_rows", "Rows by outcome and route.", ("outcome", "route"), registry=own
-        )
-        self.seconds = Histogram(
-            "hauberk_request_seconds", "From headers to answer.", buckets=_SECONDS, registry=own
-        )
-        self.suspicion = Histogram(
+        self.rows = Counts("hauberk_rows", "Rows by outcome and route.", ("outcome", "route"), own)
+        self.seconds = Sizes("hauberk_request_seconds", "From headers to answer.", _SECONDS, own)
+        self.suspicion = Sizes(
             "hauberk_benign_p",
             "p-value of a row over clean traffic and benign shifts.",
-            buckets=_P,
-            registry=own,
+            _P,
+            own,
         )
         self.in_flight = Gauge("hauberk_in_flight", "Requests being answered.", registry=own)
         self.flying = 0
         self.unsealed = Counter(
             "hauberk_seal_dropped", "Requests that the sealed log misses.", registry=own
         )
-        self._children: dict[tuple[int, str], Counter] = {}
-        self._rows: dict[tuple[str, str], Counter] = {}
         self.dropped = Counter(
             "hauberk_tap_dropped", "Records that the monitors miss.", registry=own
         )
@@ -119,13 +111,9 @@ class Meters:
         )
 
     def answered(self, code: int, route: str, seconds: float) -> None:
-        """Count one inference request; the routes and codes are few, so each is looked up once."""
-        key = (code, route)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self.requests.labels(str(code), route)
-        child.inc()
-        self.seconds.observe(seconds)
+        """Count one inference request."""
+        self.requests.add(code, route)
+        self.seconds.add(seconds)
         self.count.add(seconds, good=code < HTTPStatus.BAD_REQUEST)
 
     def screened(self, how: str) -> None:
@@ -140,13 +128,9 @@ class Meters:
         """Count the rows of one request."""
         self.count.rows += len(records)
         for record in records:
-            key = (record.outcome, record.route)
-            child = self._rows.get(key)
-            if child is None:
-                child = self._rows[key] = self.rows.labels(*key)
-            child.inc()
+            self.rows.add(record.outcome, record.route)
             if record.p_benign is not None:
-                self.suspicion.observe(record.p_benign)
+                self.suspicion.add(record.p_benign)
 
     def changed(self, lineup: Lineup) -> None:
         """Show another lineup."""

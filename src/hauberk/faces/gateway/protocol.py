@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +39,18 @@ class Quick(Protocol):
         """Answer a call; never raises where the body is there."""
 
 
+class _Head:
+    """The head of a request as it is read; kept, since a client's next one mostly has the same."""
+
+    __slots__ = ("headers", "pairs", "path", "query", "url")
+
+    def __init__(self, url: bytes, pairs: list[tuple[bytes, bytes]]) -> None:
+        self.url, self.pairs = url, pairs
+        path, _, self.query = url.partition(b"?")
+        self.path = split(path.decode("latin-1"))
+        self.headers = Headers(pairs)
+
+
 class Bounded(HttpToolsProtocol):
     """One connection; closed when it is late, answered 400 when its headers are too long."""
 
@@ -52,6 +65,9 @@ class Bounded(HttpToolsProtocol):
         self._parts: list[bytes] | None = None  # of a body that may be answered at once
         self._lives = True
         self._first = False  # whether no request of the bytes at hand was answered at once
+        self._last: _Head | None = None
+        self._answered = 0.0  # when the last request was answered at once, by the loop's clock
+        self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -65,6 +81,8 @@ class Bounded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._unstall()
+        if self._idle is not None:
+            self._idle.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -136,14 +154,16 @@ class Bounded(HttpToolsProtocol):
 
     def _answer(self, body: bytes) -> None:
         assert self.quick is not None
-        path, _, query = self.url.partition(b"?")
+        head = self._last
+        if head is None or head.url != self.url or head.pairs != self.headers:
+            head = self._last = _Head(self.url, self.headers)
         call = Call(
             method="POST",
-            path=split(path.decode("latin-1")),
-            headers=Headers(self.headers),
+            path=head.path,
+            headers=head.headers,
             started=time.perf_counter(),
             certificate=self.app_state.get("certificate"),
-            query=query,
+            query=head.query,
             whole=body,
         )
         work = self.quick.respond(call)
@@ -162,19 +182,35 @@ class Bounded(HttpToolsProtocol):
     def _send(self, answer: Answer) -> None:
         """Write the answer whole and wait for the next request."""
         content = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *answer.fields()):
+        for name, value in self.server_state.default_headers:
             content += (name, b": ", value, b"\r\n")
+        content.append(_fields(answer.kind, answer.headers) % len(answer.body))
         content.append(b"\r\n" if self._lives else b"connection: close\r\n\r\n")
         if len(answer.body) > _JOINED:
             self.transport.write(b"".join(content))
             self.transport.write(answer.body)
         else:
             self.transport.write(b"".join([*content, answer.body]))
-        if self._lives:
-            self.on_response_complete()
-        else:
-            self.server_state.total_requests += 1
+        self.server_state.total_requests += 1
+        if not self._lives:
             self.transport.close()
+            return
+        # One timer a connection: to set one for each request costs as much as a check of it.
+        self._answered = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def _look(self) -> None:
+        """Close the connection if nothing came since the last answer for as long as is borne."""
+        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        # Within a request, or after one that was answered by a task, others look after it.
+        busy = self._head or self.timeout_keep_alive_task is not None
+        if busy or not (self.cycle is None or self.cycle.response_complete):
+            left = self.timeout_keep_alive
+        if left <= 0:
+            self.timeout_keep_alive_handler()
+            return
+        self._idle = self.loop.call_later(left, self._look)
 
     def _begin(self) -> None:
         """A cycle of its own for the request whose headers are complete."""
@@ -222,6 +258,17 @@ class Bounded(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """An answer's header lines, with a place for its length; most answers have the same."""
+    answer = Answer(b"", kind=kind, headers=headers)
+    lines = [
+        (name, b"%d" if name == b"content-length" else value.replace(b"%", b"%%"))
+        for name, value in answer.fields()
+    ]
+    return b"".join(b"%b: %b\r\n" % line for line in lines)
 
 
 @coroutine

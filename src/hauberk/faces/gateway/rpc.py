@@ -216,9 +216,9 @@ class Rpc:
         return b""
 
     async def _infer(self, asked: _Asked, data: bytes, started: float) -> bytes:
-        name = codec_grpc.read_names(data)[0]
-        visit = self._permit(asked, "infer", name)
-        work = partial(self._compute, asked, visit, data, started)
+        parts = codec_grpc.split(data)
+        visit = self._permit(asked, "infer", codec_grpc.read_names(parts)[0])
+        work = partial(self._compute, asked, visit, (parts, len(data)), started)
         small = len(data) <= self.app.control.limits.inline_bytes
         try:
             return await self.app.control.workers.run(work, small=small)
@@ -229,15 +229,24 @@ class Rpc:
             route = asked.told.parameters["hauberk_route"] if asked.told else "none"
             self.app.control.meters.answered(asked.code, str(route), time.perf_counter() - started)
 
-    def _compute(self, asked: _Asked, visit: Visit, data: bytes, started: float) -> bytes:
-        entrance = self.app.entrance
-        entrance.charge_arrival(visit.principal, asked.model, len(data))
+    def _compute(
+        self, asked: _Asked, visit: Visit, body: tuple[codec_grpc.Parts, int], started: float
+    ) -> bytes:
+        entrance, (parts, size) = self.app.entrance, body
+        if not entrance.rules.any:
+            return self._answered(asked, visit, parts, started)
+        entrance.charge_arrival(visit.principal, asked.model, size)
         with entrance.seat(visit.principal, asked.model):
-            request, name, version = codec_grpc.read(data)
-            asked.told = self.app.plane.infer(
-                request, model=name, version=version or None, visit=visit, started=started
-            )
-            return codec_grpc.write(asked.told)
+            return self._answered(asked, visit, parts, started)
+
+    def _answered(
+        self, asked: _Asked, visit: Visit, parts: codec_grpc.Parts, started: float
+    ) -> bytes:
+        request, name, version = codec_grpc.read(parts)
+        asked.told = self.app.plane.infer(
+            request, model=name, version=version or None, visit=visit, started=started
+        )
+        return codec_grpc.write(asked.told)
 
 
 async def start(

@@ -6,11 +6,31 @@ each is a file to write, and many would push the flagged ones out of a quarantin
 
 from __future__ import annotations
 
+import os
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_DRAWN = 256
+
+
+class Unforeseen:
+    """Numbers in [0, 1) of the system's randomness, asked for many at a time."""
+
+    def __init__(self) -> None:
+        self._left: list[float] = []
+
+    def __call__(self) -> float:
+        """The next."""
+        try:
+            return self._left.pop()
+        except IndexError:
+            drawn = struct.unpack(f"<{_DRAWN}I", os.urandom(4 * _DRAWN))
+            self._left = [one / 2**32 for one in drawn]
+            return self._left.pop()
 
 
 @dataclass

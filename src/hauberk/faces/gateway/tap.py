@@ -29,7 +29,7 @@ _BATCH = 2048
 _GATHER = 0.02  # seconds between a record's arrival and its writing: one write for many records
 _PENDING_INPUTS = 256
 # A thread that computes holds the event loop up for longer than a few small inputs take.
-_A_FEW, _SMALL = 16, 2**15
+_A_FEW, _SMALL = 32, 2**15
 _HELD_BYTES = 64 * 2**20
 _AT_ONCE, _AT_ONCE_BYTES = 64, 2**21  # beyond what a cache holds, many at once are slower
 
