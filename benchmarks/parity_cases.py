@@ -53,7 +53,7 @@ class Case:
     ours: Attack
     peer: Peer
     eps: float | None = None
-    images: int = 100
+    images: int = 500
     seeds: int = 1
 
 
@@ -68,7 +68,7 @@ def cases() -> Iterator[Case]:
             ours=PGD(step_size=eps / 10),
             peer=_torchattacks(kind, eps=eps, alpha=eps / 10, steps=40),
             eps=eps,
-            images=200,
+            images=1000,
         )
     yield Case(
         name="deepfool",
@@ -105,7 +105,7 @@ def cases() -> Iterator[Case]:
             norm=norm,
             ours=FAB(steps=30, nearest=True),
             peer=_adv_lib("fab", norm=order, n_iter=30, targeted_restarts=True),
-            images=50,
+            images=300,
         )
     yield Case(
         name="carlini-wagner",
@@ -120,7 +120,7 @@ def cases() -> Iterator[Case]:
             initial_const=1.0,
             abort_early=False,
         ),
-        images=50,
+        images=200,
     )
     yield Case(
         name="carlini-wagner",
@@ -128,7 +128,7 @@ def cases() -> Iterator[Case]:
         norm="linf",
         ours=CarliniWagner(searches=5, steps=200, rate=0.05, nearest=True),
         peer=_art("CarliniLInfMethod", learning_rate=0.05, max_iter=30, batch_size=10),
-        images=10,
+        images=100,
     )
     yield Case(
         name="elastic-net",
@@ -145,7 +145,7 @@ def cases() -> Iterator[Case]:
             decision_rule="L1",
             abort_early=False,
         ),
-        images=50,
+        images=200,
     )
     yield Case(
         name="pgd-l0",
@@ -162,7 +162,7 @@ def cases() -> Iterator[Case]:
         ours=SquareL2(queries=202),
         peer=_torchattacks("Square", norm="L2", eps=2.5, n_queries=200, p_init=0.1, loss="margin"),
         eps=2.5,
-        images=200,
+        images=500,
         seeds=4,
     )
     yield Case(
@@ -172,7 +172,7 @@ def cases() -> Iterator[Case]:
         ours=SPSA(queries=257 * 10 + 1, pairs=128),
         peer=_torchattacks("SPSA", eps=0.3, delta=0.03, lr=0.075, nb_iter=10, nb_sample=128),
         eps=0.3,
-        images=30,
+        images=300,
     )
     yield Case(
         name="universal",
@@ -188,7 +188,7 @@ def cases() -> Iterator[Case]:
         norm="l2",
         ours=Boundary(queries=5000, nearest=True),
         peer=_foolbox("BoundaryAttack", steps=4500),
-        images=20,
+        images=100,
     )
     for norm in ("l2", "linf"):
         yield Case(
@@ -198,7 +198,7 @@ def cases() -> Iterator[Case]:
             # As many queries as the peer's 13 steps take: 100 √t looks and about 25 more at step t.
             ours=HopSkipJump(queries=3700, nearest=True),
             peer=_foolbox("HopSkipJumpAttack", steps=13, constraint=norm),
-            images=30,
+            images=100,
         )
 
 

@@ -131,10 +131,12 @@ def require(model: Model, needs: Access) -> None:
         UserError: if ``model.access`` is below ``needs``.
     """
     if model.access < needs:
+        why = getattr(model, "why", "")
+        enough = "hop-skip-jump" if model.access == Access.LABELS else "square"
         raise UserError(
             f"the attack needs {needs.name.lower()}, the model gives "
-            f"{Access(model.access).name.lower()}",
-            hint="choose an attack that needs less, such as square",
+            f"{Access(model.access).name.lower()}" + (f": {why}" if why else ""),
+            hint=f"choose an attack that needs less, such as {enough}",
         )
 
 

@@ -117,6 +117,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "model": {
         "file": "hauberk.adapters.models.load:load_named",
         "grid": "hauberk.adapters.models.grid_detector:load",
+        "prepared": "hauberk.adapters.models.source:open_prepared",
+        "python": "hauberk.adapters.models.python_model:load",
     },
     "data": {
         "csv": "hauberk.adapters.data.table:load_csv",

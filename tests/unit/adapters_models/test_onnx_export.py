@@ -113,14 +113,6 @@ def test_load_goes_by_content(tmp_path: Path, module: nn.Module, exported: bytes
         load(tmp_path / "none")
 
 
-def test_a_torch_export_archive_is_refused_with_its_reason(tmp_path: Path) -> None:
-    """It holds pickled sample inputs, and its symbolic sizes go through an evaluator."""
-    path = tmp_path / "m.pt2"
-    torch.export.save(torch.export.export(nn.Flatten(), (torch.zeros(2, 1, 2),)), path)
-    with pytest.raises(ModelFormatError, match="pickled inputs"):
-        load(path)
-
-
 def test_scores_carry_no_gradient(exported: bytes) -> None:
     model = onnx.OnnxModel.open(exported)
     x = torch.rand(2, 1, 8, 8, requires_grad=True)

@@ -26,8 +26,9 @@ def load(argument: str) -> Dataset:
     """A dataset from one archive; nothing in it is unpickled.
 
     Inputs are float in [0, 1], or uint8 and then divided by 255; images come as NHWC, NCHW or NHW
-    and leave as NCHW. Labels are whole numbers from 0. With ``x_train`` and ``x_test`` the test
-    part is kept; ``track_train`` (or ``group_train``) names what must stay in one split.
+    and leave as NCHW. Labels are whole numbers from 0, or one row for each sample with a single 1.
+    With ``x_train`` and ``x_test`` the test part is kept; ``track_train`` (or ``group_train``)
+    names what must stay in one split.
 
     Raises:
         DataError: if a key is missing, an array is damaged or pickled, or sizes do not fit.
@@ -115,6 +116,7 @@ def _inputs(x: NDArray[Any], where: str) -> NDArray[np.float32]:
 
 
 def _labels(parts: list[NDArray[Any]], sizes: list[int], where: str) -> NDArray[np.int64]:
+    parts = [_from_rows(y) for y in parts]
     for y, size in zip(parts, sizes, strict=True):
         if y.dtype.kind not in "iub" or y.size != size or y.ndim not in (1, 2):
             raise DataError(
@@ -123,6 +125,14 @@ def _labels(parts: list[NDArray[Any]], sizes: list[int], where: str) -> NDArray[
                 where=where,
             )
     return np.concatenate([y.reshape(-1).astype(np.int64) for y in parts])
+
+
+def _from_rows(y: NDArray[Any]) -> NDArray[Any]:
+    """The place of the only 1 in each row; whatever else stays what it is."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "iubf":
+        return y
+    single = ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all()
+    return y.argmax(1) if single else y
 
 
 def _groups(

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import torch
 
 from hauberk.adapters.data.features_file import read_features
 from hauberk.adapters.data.source import load_dataset, load_samples
 from hauberk.adapters.local.methods import ready
 from hauberk.adapters.local.tasks import has_classes, task_of
 from hauberk.adapters.models.source import model_digest, open_model
+from hauberk.attack.victim import quiet
 from hauberk.core.data import Dataset
-from hauberk.core.errors import DataError, UserError
+from hauberk.core.errors import DataError, HauberkError, UserError
 from hauberk.core.ports import Work
 from hauberk.core.sharding import cut
 from hauberk.core.threat import Norm, ThreatModel
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from hauberk.core.ports import Executor, Shard
     from hauberk.core.samples import Samples
     from hauberk.evaluate.result import Robustness
+
+
+_SHAPED = "the samples have the shape (channels, height, width); --channels-last turns them"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,6 +124,39 @@ def open_plan(spec: dict[str, Any]) -> Callable[[Shard], bytes]:
         return encode(result)
 
     return do
+
+
+def tried(plan: Plan) -> Model:
+    """The model of a plan, after it has answered one sample in a form that the task can read.
+
+    Raises:
+        UserError: if it fails on it, or knows fewer classes than the labels have.
+    """
+    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
+    sample = torch.from_numpy(data.x[:1])
+    try:
+        with quiet(model), torch.no_grad():
+            out = model(sample.clone())
+    except HauberkError as error:
+        if isinstance(error, DataError):
+            raise UserError(str(error), hint=_SHAPED) from None
+        raise
+    except Exception as error:  # a network fails on a wrong shape in any way
+        text = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise UserError(
+            f"the model fails on a sample of shape {tuple(data.x.shape[1:])}: {text}", hint=_SHAPED
+        ) from None
+    if plan.task == "classification" and isinstance(data, Dataset):
+        if out.ndim != 2 or out.shape[1] < 2:
+            raise UserError(
+                f"the model answers {tuple(out.shape)}, not one row of scores for each sample",
+                hint="another --task, such as binary or detection",
+            )
+        if out.shape[1] <= int(data.y.max()):
+            raise UserError(
+                f"the model knows {out.shape[1]} classes, the labels go up to {int(data.y.max())}"
+            )
+    return model
 
 
 def opened_plan(plan: Plan) -> tuple[Model, Dataset | Samples, ThreatModel, dict[str, Attack]]:

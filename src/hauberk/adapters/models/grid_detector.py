@@ -8,7 +8,7 @@ import onnx
 
 from hauberk.adapters.models.formats import Format, require
 from hauberk.adapters.models.grid_head import GridHead
-from hauberk.adapters.models.onnx_ops import Unconvertible
+from hauberk.adapters.models.onnx_node import Unconvertible
 from hauberk.adapters.models.onnx_torch import ConvertedModel, convert
 from hauberk.adapters.models.session import read_model, refuse_external
 from hauberk.core.errors import ModelFormatError

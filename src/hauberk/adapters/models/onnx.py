@@ -32,10 +32,11 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX model on onnxruntime: scores, no gradients."""
+    """An ONNX model on onnxruntime: scores, no gradients; ``why`` says what stands in their way."""
 
     session: Session
     bounds: Bounds = field(default_factory=Bounds)
+    why: str = ""
 
     @classmethod
     def open(cls, source: Path | bytes, *, threads: int = 1) -> OnnxModel:

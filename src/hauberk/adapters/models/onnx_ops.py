@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hauberk.adapters.models.onnx_node import TYPES, Node, Unconvertible, Values, ints, tensor
+from hauberk.adapters.models.onnx_quantised import QUANTISED
+from hauberk.adapters.models.onnx_rare_ops import RARE
+from hauberk.adapters.models.onnx_tables import TABLES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-Values = list[Any]
-
-_TYPES = {
-    onnx.TensorProto.FLOAT: torch.float32,
-    onnx.TensorProto.DOUBLE: torch.float64,
-    onnx.TensorProto.INT32: torch.int32,
-    onnx.TensorProto.INT64: torch.int64,
-    onnx.TensorProto.BOOL: torch.bool,
-    onnx.TensorProto.UINT8: torch.uint8,
-    onnx.TensorProto.INT8: torch.int8,
-}
-
-
-class Unconvertible(Exception):
-    """The operator, or this use of it, has no counterpart here."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One operation: its kind, the names it reads and writes, and its attributes."""
-
-    kind: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    opset: int
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """An attribute, with strings as text."""
-        value = self.attributes.get(name, default)
-        return value.decode() if isinstance(value, bytes) else value
 
 
 def run(node: Node, values: Values) -> tuple[Any, ...]:
@@ -57,14 +28,9 @@ def run(node: Node, values: Values) -> tuple[Any, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def _ints(value: Any) -> list[int]:
-    """A list of integers that is an attribute or a tensor."""
-    return [int(one) for one in (value.tolist() if isinstance(value, Tensor) else value)]
-
-
 def _axes(node: Node, given: Any) -> list[int] | None:
     value = given if given is not None else node.get("axes")
-    return None if value is None else _ints(value)
+    return None if value is None else ints(value)
 
 
 def _padded(node: Node, x: Tensor, value: float, kernel: Sequence[int]) -> tuple[Tensor, list[int]]:
@@ -147,7 +113,8 @@ def _batch_norm(
     if node.get("training_mode", 0):
         raise Unconvertible("a batch-norm that learns")
     eps = node.get("epsilon", 1e-5)
-    return functional.batch_norm(x, mean, variance, scale, bias, training=False, eps=eps)
+    still = mean.detach(), variance.detach()  # torch takes no slope of what was counted
+    return functional.batch_norm(x, *still, scale, bias, training=False, eps=eps)
 
 
 def _layer_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -168,7 +135,7 @@ def _gemm(node: Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
 
 
 def _reshape(node: Node, x: Tensor, shape: Tensor) -> Tensor:
-    sizes = _ints(shape)
+    sizes = ints(shape)
     if not node.get("allowzero", 0):
         sizes = [x.shape[place] if one == 0 else one for place, one in enumerate(sizes)]
     return x.reshape(sizes)
@@ -202,13 +169,13 @@ def _slice(node: Node, x: Tensor, *given: Any) -> Tensor:
         axes, steps = node.get("axes"), None
     else:
         starts, ends, axes, steps = (*given, None, None)[:4]
-    first, last = _ints(starts), _ints(ends)
-    where = _ints(axes) if axes is not None else list(range(len(first)))
-    stride = _ints(steps) if steps is not None else [1] * len(first)
+    first, last = ints(starts), ints(ends)
+    where = ints(axes) if axes is not None else list(range(len(first)))
+    stride = ints(steps) if steps is not None else [1] * len(first)
     for axis, start, end, step in zip(where, first, last, stride, strict=True):
         if step > 0:
             cut: list[Any] = [slice(None)] * x.ndim
-            cut[axis % x.ndim] = slice(start, min(end, 1 << 40), step)
+            cut[axis % x.ndim] = slice(*slice(start, end, step).indices(x.shape[axis]))
             x = x[tuple(cut)]
         else:
             places = list(range(x.shape[axis]))[
@@ -225,7 +192,7 @@ def _split(node: Node, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, 
         many = len(node.outputs)
         each = -(-x.shape[axis] // many)
         return torch.split(x, each, axis)
-    return torch.split(x, _ints(given), axis)
+    return torch.split(x, ints(given), axis)
 
 
 def _gather(node: Node, x: Tensor, places: Tensor) -> Tensor:
@@ -233,11 +200,11 @@ def _gather(node: Node, x: Tensor, places: Tensor) -> Tensor:
     size = x.shape[axis]
     places = torch.where(places < 0, places + size, places).long()
     taken = x.index_select(axis, places.reshape(-1))
-    return taken.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+    return taken.reshape((*x.shape[:axis], *places.shape, *x.shape[axis + 1 :]))
 
 
 def _cast(node: Node, x: Tensor) -> Tensor:
-    kind = _TYPES.get(node.get("to"))
+    kind = TYPES.get(node.get("to"))
     if kind is None:
         raise Unconvertible(f"a cast to type {node.get('to')}")
     return x.to(kind)
@@ -250,7 +217,7 @@ def _clip(node: Node, x: Tensor, low: Tensor | None = None, high: Tensor | None 
 
 
 def _pad(node: Node, x: Tensor, pads: Tensor | None = None, *more: Any) -> Tensor:
-    sizes = _ints(pads if pads is not None else node.get("pads"))
+    sizes = ints(pads if pads is not None else node.get("pads"))
     value = more[0].item() if more and more[0] is not None else node.get("value", 0.0)
     if len(more) > 1 and more[1] is not None:
         raise Unconvertible("a padding of named axes")
@@ -274,7 +241,7 @@ def _resize(node: Node, x: Tensor, *given: Any) -> Tensor:
     if x.ndim != 4:
         raise Unconvertible("resizing other than of images")
     if sizes is not None and sizes.numel():
-        size = _ints(sizes)[2:]
+        size = ints(sizes)[2:]
     elif scales is not None and scales.numel():
         factors = [float(one) for one in scales.tolist()]
         if factors[:2] != [1.0, 1.0]:
@@ -347,11 +314,11 @@ def _constant(node: Node) -> Tensor:
 
 def _filled(node: Node, shape: Tensor) -> Tensor:
     value = tensor(node.attributes["value"]) if "value" in node.attributes else torch.zeros(1)
-    return value.reshape(()).expand(_ints(shape)).clone()
+    return value.reshape(()).expand(ints(shape)).clone()
 
 
 def _expand(_node: Node, x: Tensor, shape: Tensor) -> Tensor:
-    return x.expand(np.broadcast_shapes(x.shape, tuple(_ints(shape))))
+    return x.expand(np.broadcast_shapes(x.shape, tuple(ints(shape))))
 
 
 def _transpose(node: Node, x: Tensor) -> Tensor:
@@ -370,11 +337,6 @@ def _arg_max(node: Node, x: Tensor) -> Tensor:
 
 def _power(a: Tensor, b: Tensor) -> Tensor:
     return a ** b.to(a.dtype)
-
-
-def tensor(proto: onnx.TensorProto) -> Tensor:
-    """A constant of the graph."""
-    return torch.from_numpy(np.array(onnx.numpy_helper.to_array(proto)))
 
 
 def _many(dims: Sequence[int], call: Callable[..., Tensor], x: Tensor, keep: bool) -> Tensor:  # noqa: FBT001 - as torch's own
@@ -442,7 +404,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Reshape": _reshape,
     "Resize": _resize,
     "Selu": _each(torch.selu),
-    "Shape": lambda _node, x: torch.tensor(x.shape, dtype=torch.int64),
+    "Shape": lambda node, x: torch.tensor(
+        x.shape[node.get("start", 0) : node.get("end")], dtype=torch.int64
+    ),
     "Sigmoid": _each(torch.sigmoid),
     "Sin": _each(torch.sin),
     "Slice": _slice,
@@ -457,4 +421,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Where": lambda _node, which, a, b: torch.where(which, a, b),
+    **RARE,
+    **QUANTISED,
+    **TABLES,
 }

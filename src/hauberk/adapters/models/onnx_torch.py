@@ -11,7 +11,11 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from hauberk.adapters.models.onnx_ops import OPERATORS, Node, Unconvertible, run, tensor
+from hauberk.adapters.models.onnx_end import answer_of, ended, needed
+from hauberk.adapters.models.onnx_node import Node, Unconvertible, tensor
+from hauberk.adapters.models.onnx_ops import OPERATORS, run
+from hauberk.adapters.models.onnx_quantised import rounded
+from hauberk.adapters.models.onnx_tables import DOMAIN, TABLES
 from hauberk.core.model import Access, Bounds
 
 if TYPE_CHECKING:
@@ -25,7 +29,9 @@ _DOMAINS = {"", "ai.onnx"}
 class OnnxModule(nn.Module):
     """The nodes of a graph in their order; constants are buffers, float ones parameters.
 
-    A graph whose batch is fixed at 1 is mapped over the batch.
+    A graph whose batch is fixed at 1 is mapped over the batch. One that takes bytes takes [0, 1]
+    here, rounded to steps of 1/255, and the slope goes straight through. Of several outputs the
+    scores count; a softmax or sigmoid at the end is left out, so that logits come out.
 
     Raises:
         Unconvertible: if an operator has no counterpart in :mod:`onnx_ops`.
@@ -37,13 +43,17 @@ class OnnxModule(nn.Module):
         opset = max(
             (one.version for one in model.opset_import if one.domain in _DOMAINS), default=1
         )
-        _require_known(model, graph)
+        self.output, _ = ended(graph, answer_of(graph))
+        nodes = needed(graph, self.output)
+        _require_known(model, nodes)
         constants = {one.name: tensor(one) for one in graph.initializer}
         inputs = [one for one in graph.input if one.name not in constants]
         if len(inputs) != 1 or not graph.output:
             raise Unconvertible(f"{len(inputs)} inputs")
-        self.input, self.output = inputs[0].name, graph.output[0].name
-        first = inputs[0].type.tensor_type.shape.dim[:1]
+        self.input = inputs[0].name
+        kind = inputs[0].type.tensor_type
+        self.bytes = kind.elem_type == onnx.TensorProto.UINT8
+        first = kind.shape.dim[:1]
         self.single = bool(first) and first[0].dim_value == 1
         self.names = {name: f"constant{number}" for number, name in enumerate(constants)}
         for name, value in constants.items():
@@ -51,7 +61,7 @@ class OnnxModule(nn.Module):
                 self.register_parameter(self.names[name], nn.Parameter(value))
             else:
                 self.register_buffer(self.names[name], value)
-        self.nodes = [_node(one, opset) for one in graph.node]
+        self.nodes = [_node(one, opset) for one in nodes]
         self.last = _last_uses(self.nodes, self.output)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,6 +73,8 @@ class OnnxModule(nn.Module):
         return torch.func.vmap(lambda one: self._once(one[None])[0])(x)
 
     def _once(self, x: Tensor) -> Tensor:
+        if self.bytes:
+            x = rounded(x * 255)
         known: dict[str, Any] = {name: getattr(self, own) for name, own in self.names.items()}
         known[self.input], known[""] = x, None
         for number, node in enumerate(self.nodes):
@@ -107,7 +119,7 @@ def convert(data: bytes) -> OnnxModule:
         x = _inputs(model)
         with torch.no_grad():
             found = module(torch.from_numpy(x)).numpy()
-        expected = _answers(data, module, x)
+        expected = _answers(model, module, x)
     except Unconvertible:
         raise
     except Exception as error:  # an odd graph fails anywhere; scores are left then
@@ -127,22 +139,32 @@ def _inputs(model: onnx.ModelProto) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((3, *sizes[1:]), dtype=np.float32)
 
 
-def _answers(data: bytes, module: OnnxModule, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _answers(
+    model: onnx.ModelProto, module: OnnxModule, x: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What onnxruntime answers, at the place in the graph where the module ends."""
+    if module.output not in {one.name for one in model.graph.output}:
+        model.graph.output.append(onnx.ValueInfoProto(name=module.output))
+    if module.bytes:
+        x = np.rint(x * np.float32(255)).astype(np.uint8)
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    data = model.SerializeToString()
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     parts = [x[row : row + 1] for row in range(len(x))] if module.single else [x]
     return np.concatenate([session.run([module.output], {module.input: part})[0] for part in parts])
 
 
-def _require_known(model: onnx.ModelProto, graph: onnx.GraphProto) -> None:
-    if len(graph.node) > _MAX_NODES or model.functions:
+def _require_known(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    if len(nodes) > _MAX_NODES or model.functions:
         raise Unconvertible("functions of its own" if model.functions else "too many nodes")
-    strange = {one.op_type for one in graph.node if one.op_type not in OPERATORS}
-    strange |= {one.op_type for one in graph.node if one.domain not in _DOMAINS}
+    strange = {one.op_type for one in nodes if one.op_type not in OPERATORS}
+    for one in nodes:
+        if one.domain not in ({DOMAIN} if one.op_type in TABLES else _DOMAINS):
+            strange.add(one.op_type)
     if strange:
         raise Unconvertible(f"no counterpart of {', '.join(sorted(strange)[:5])}")
-    if any(one.HasField("g") or one.graphs for node in graph.node for one in node.attribute):
+    if any(one.HasField("g") or one.graphs for node in nodes for one in node.attribute):
         raise Unconvertible("graphs within the graph")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hauberk.adapters.models.load import load
+from hauberk.adapters.models.prepared import prepared
 from hauberk.core.digest import digest_bytes, digest_file
 from hauberk.core.errors import ModelFormatError
 from hauberk.core.registry import find, names
@@ -29,17 +31,28 @@ def open_model(text: str) -> Model:
     return model
 
 
+def open_prepared(argument: str) -> Model:
+    """``SETTINGS@MODEL``: a model behind what its inputs go through first.
+
+    Raises:
+        ConfigError: if a setting is unknown or no number.
+    """
+    settings, _, text = argument.partition("@")
+    return prepared(open_model(text), settings)
+
+
 def model_digest(text: str) -> str:
     """The digest of a file's content, or of the name by which a plug-in knows its model.
+
+    In such a name every part that is a file stands for its content.
 
     Raises:
         ModelFormatError: if there is no such file.
     """
     kind, argument = _plugin(text)
-    if kind and Path(argument).is_file():
-        return digest_bytes(f"{kind}:{digest_file(Path(argument))}".encode())
     if kind:
-        return digest_bytes(text.encode())
+        parts = [digest_file(Path(one)) if _is_file(one) else one for one in _parts(argument)]
+        return digest_bytes(f"{kind}:{''.join(parts)}".encode())
     if not Path(text).is_file():
         raise ModelFormatError("no such file", where=text)
     return digest_file(Path(text))
@@ -50,7 +63,17 @@ def located(text: str) -> str:
     kind, argument = _plugin(text)
     if not kind:
         return str(Path(text).absolute())
-    return f"{kind}:{Path(argument).absolute()}" if Path(argument).is_file() else text
+    parts = [str(Path(one).absolute()) if _is_file(one) else one for one in _parts(argument)]
+    return f"{kind}:{''.join(parts)}"
+
+
+def _parts(argument: str) -> list[str]:
+    """What colons and at signs part, and these themselves; one file if it is one as it stands."""
+    return [argument] if _is_file(argument) else re.split("([:@])", argument)
+
+
+def _is_file(text: str) -> bool:
+    return bool(text) and Path(text).is_file()
 
 
 def _plugin(text: str) -> tuple[str, str]:

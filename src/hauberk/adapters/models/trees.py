@@ -28,7 +28,8 @@ _MAX_CLASSES = 1 << 16
 class Probabilities:
     """A classifier that answers with a label and a probability per class: scores, no gradients.
 
-    Its answers are the logarithms of the probabilities, in the order of the classes.
+    Its answers are the logarithms of the probabilities, in the order of the classes. ``why`` says
+    what stands in the way of gradients.
     """
 
     session: ort.InferenceSession
@@ -36,6 +37,7 @@ class Probabilities:
     width: int | None
     output: str
     bounds: Bounds = field(default_factory=Bounds)
+    why: str = ""
 
     @classmethod
     def open(cls, source: Path | bytes, *, threads: int = 1) -> Probabilities:

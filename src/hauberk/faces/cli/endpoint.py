@@ -16,7 +16,7 @@ from hauberk.adapters.http.client import V2Client
 from hauberk.adapters.http.endpoint import EndpointModel
 from hauberk.adapters.local.methods import ready
 from hauberk.adapters.local.signer import Ed25519Signer
-from hauberk.adapters.models.load import load
+from hauberk.adapters.models.source import open_model
 from hauberk.core.errors import ConfigError
 from hauberk.core.task import Classification
 from hauberk.core.threat import ThreatModel
@@ -51,11 +51,11 @@ def attacked(
     keys: Path,
     samples: int,
     queries: int | None,
-    extra: tuple[Path | None, Sequence[Path]],
+    extra: tuple[Path | None, Sequence[str]],
 ) -> tuple[Robustness, str]:
     """The result, and the digest of the address and of what the endpoint says of its model.
 
-    ``extra`` are the constraints' file and the surrogates'.
+    ``extra`` are the constraints' file and the surrogates.
 
     Raises:
         NoConsent: if the endpoint's owner has not agreed; nothing was asked of the model.
@@ -84,7 +84,7 @@ def attacked(
             threat,
             task=Classification(),
             seed=spec.harden.seed,
-            surrogates=[load(file) for file in surrogates],
+            surrogates=[open_model(one) for one in surrogates],
         )
         with output.progress("samples") as advance:
             result = evaluate(

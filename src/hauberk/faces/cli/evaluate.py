@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hauberk.adapters.local.evaluation import Plan
     from hauberk.adapters.local.kept_shards import KeptShards
     from hauberk.core.evidence import Evidence
+    from hauberk.core.model import Model
     from hauberk.core.ports import Executor
     from hauberk.core.spec import Spec
     from hauberk.evaluate.result import Robustness
@@ -60,8 +61,7 @@ _BOUNDED = 100
     "--surrogate",
     "surrogates",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
+    metavar="MODEL",
     help="A model of your own on which `transfer` finds its points; may be given again.",
 )
 @click.option(
@@ -97,10 +97,21 @@ _BOUNDED = 100
 )
 @click.option(
     "--against",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
+    metavar="MODEL",
     help="Another model, such as the one in service: what was lost untouched and gained attacked.",
 )
+@click.option(
+    "--range",
+    "scale",
+    default="",
+    metavar="LOW:HIGH",
+    help="What the models take where it is not [0, 1], such as 0:255. Radii stay in [0, 1].",
+)
+@click.option(
+    "--mean", default="", metavar="NUMBERS", help="What is taken off each channel, in that range."
+)
+@click.option("--std", default="", metavar="NUMBERS", help="What each channel is divided by then.")
+@click.option("--channels-last", is_flag=True, help="The models take (height, width, channels).")
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -132,14 +143,16 @@ def command(
 ) -> int:
     """Attack MODEL on held-out data, at several radii, and say how sure the figure is.
 
-    MODEL is a file, grid:FILE for a detector of the FastestDet family, a KIND:NAME of a plug-in, or
-    the address of an endpoint that speaks the Open
-    Inference Protocol V2, http://HOST/v2/models/NAME; its owner has to consent (`hauberk consent`),
-    and the client's token is read from HAUBERK_TOKEN.
+    MODEL is a file (safetensors, ONNX, a torch.export program), python:FILE.py:NAME@WEIGHTS for
+    what a function of your own makes, grid:FILE for a detector of the FastestDet family, a
+    KIND:NAME of a plug-in, or the address of an endpoint that speaks the Open Inference Protocol
+    V2, http://HOST/v2/models/NAME; its owner has to consent (`hauberk consent`), and the client's
+    token is read from HAUBERK_TOKEN.
 
     Killed or interrupted, the same command goes on where it was; with an endpoint it begins anew.
     Exit code 1 where a limit of the gate is missed, or the figure is not to be believed.
     """
+    from hauberk.adapters.local.evaluation import tried
     from hauberk.adapters.local.proofs import proofs
     from hauberk.adapters.local.tasks import task_of
     from hauberk.core.errors import UserError
@@ -148,6 +161,7 @@ def command(
     from hauberk.evaluate.sequential import Stop
     from hauberk.faces.cli import endpoint
 
+    _prepare(what)
     model: str = what["model"]
     spec: Spec = what["spec"]
     names = tuple(attacks.split(","))
@@ -187,6 +201,7 @@ def command(
         return output.evidence(_claims(found, digest, spec), heading=heading + _threat(spec))
     # In a drawn order if it may be cut short, so that the first shards stand for all of them.
     plan = _plan(model, spec, names, what, shuffled=bounded)
+    _tell_access(tried(plan), output)
     other = _other(plan, str(what["against"])) if what["against"] else None
     stop = Stop(budget=budget, width=width, shard=_BOUNDED if bounded else _SHARD)
     measure = _Measure(state, output, stop, workers=workers, engine=engine)
@@ -207,6 +222,37 @@ def command(
         if one is not None:
             measure.kept(one).drop()
     return code
+
+
+def _prepare(what: dict[str, Any]) -> None:
+    """Name every model with what its inputs go through first, if anything."""
+    from hauberk.adapters.models.prepared import settings_text
+    from hauberk.faces.cli.endpoint import is_endpoint
+
+    flags = {name: what.pop(name) for name in ("scale", "mean", "std", "channels_last")}
+    settings = settings_text(**flags)
+    if not settings:
+        return
+    if is_endpoint(what["model"]):
+        raise ConfigError(
+            "an endpoint prepares its inputs itself",
+            where=what["model"],
+            hint="leave out --range, --mean, --std and --channels-last",
+        )
+    for name in ("model", "against"):
+        if what[name]:
+            what[name] = f"prepared:{settings}@{what[name]}"
+    what["surrogates"] = tuple(f"prepared:{settings}@{one}" for one in what["surrogates"])
+
+
+def _tell_access(model: Model, output: Output) -> None:
+    """Say where no gradient is used, and why."""
+    from hauberk.core.model import Access
+
+    if model.access == Access.GRADIENTS:
+        return
+    why = getattr(model, "why", "") or "the model gives none"
+    output.say(f"no gradients ({why}): attacked by {Access(model.access).name.lower()}")
 
 
 def _claims(result: Robustness, digest: str, spec: Spec) -> list[Evidence]:
@@ -234,7 +280,7 @@ def _plan(
     from hauberk.core.digest import digest_file
 
     laws: Path | None = what["features"]
-    for one in (model, *map(str, what["surrogates"])):
+    for one in (model, *what["surrogates"]):
         open_model(one)
     return Plan(
         model=located(model),
@@ -250,7 +296,7 @@ def _plan(
         queries=what["queries"],
         task=what["task"],
         features=(str(laws.absolute()), digest_file(laws)) if laws else None,
-        surrogates=tuple((located(str(one)), digest_file(one)) for one in what["surrogates"]),
+        surrogates=tuple((located(one), model_digest(one)) for one in what["surrogates"]),
     )
 
 
