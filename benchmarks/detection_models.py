@@ -151,6 +151,11 @@ def _dataset(name: str, x: NDArray[np.float32], y: NDArray[np.int64], classes: i
     return Dataset(name=name, x=np.ascontiguousarray(x), y=y, classes=classes)
 
 
+def training_data(name: str) -> Dataset:
+    """What the models of that name are trained on."""
+    return _data(name)[0]
+
+
 def accuracy(module: nn.Module, data: Dataset) -> float:
     """Share of the samples that are right."""
     with torch.no_grad():

@@ -61,7 +61,10 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """He et al. (2016), section 4.2, for 32 × 32 images in [0, 1]; the weights' own scaling."""
+    """He et al. (2016), section 4.2, for 32 × 32 images in [0, 1]; the weights' own scaling.
+
+    Narrower, or of fewer blocks a stage, it is no longer of 20 layers.
+    """
 
     mean: Tensor
     std: Tensor
@@ -70,18 +73,20 @@ class ResNet20(nn.Module):
     layer2: nn.Sequential
     layer3: nn.Sequential
 
-    def __init__(self) -> None:
+    def __init__(self, *, width: int = 16, depth: int = 3) -> None:
         super().__init__()
         scale = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
         self.register_buffer("mean", scale[0], persistent=False)
         self.register_buffer("std", scale[1], persistent=False)
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        for number, (inside, out) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
-            stride = 2 if out > inside else 1
-            blocks = [Block(inside, out, stride), Block(out, out, 1), Block(out, out, 1)]
+        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        inside = width
+        for number, out in enumerate((width, 2 * width, 4 * width), 1):
+            first = Block(inside, out, 2 if out > inside else 1)
+            blocks = [first, *(Block(out, out, 1) for _ in range(depth - 1))]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
-        self.linear = nn.Linear(64, 10)
+            inside = out
+        self.linear = nn.Linear(inside, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = relu(self.bn1(self.conv1((x - self.mean) / self.std)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -60,7 +61,9 @@ class Window:
             p=np.array([r.p_value for r in records], dtype=np.float64),
             p_benign=np.array([r.p_benign for r in records], dtype=np.float64),
             p_twin=np.array([r.p_hedges[0] if r.p_hedges else r.p_benign for r in records]),
-            features=np.array([r.features for r in records], dtype=np.float64),
+            features=np.fromiter(
+                chain.from_iterable(r.features for r in records), np.float64
+            ).reshape(len(records), -1),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Window:

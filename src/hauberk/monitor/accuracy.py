@@ -165,7 +165,7 @@ class AccuracyMonitor:
             raise DataError("more answers or labels than fit", where="accuracy monitor")
         if not isinstance(right, list) or any(value not in (0, 1) for value in right):
             raise DataError("a judged answer is neither 0 nor 1", where="accuracy monitor")
-        wealth = Wealth.restored(state["wealth"], self._wealth.money.shape)
+        wealth = Wealth.restored(state["wealth"], self._wealth.base.shape)
         self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth
         self._answers = answers
         self._right = deque(map(bool, right), maxlen=self.window)

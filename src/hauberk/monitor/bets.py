@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
+    from hauberk.monitor.block import Block
+
+    Rows = NDArray[np.int64]
+    Factors = NDArray[np.float64]
 
 # (low, high, stake): from attacks on all requests to attacks on one in twenty.
 BETS = (
@@ -41,7 +45,7 @@ class Bets:
     depend on each other, the product pays at most 1 on average (Hölder), as one request does else.
     """
 
-    __slots__ = ("hedges", "levels", "pays", "repeats", "rows", "size", "tenants")
+    __slots__ = ("_tables", "hedges", "levels", "pays", "repeats", "rows", "size", "tenants")
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Bets:
         self.pays = table(self.levels, BETS)
         self.hedges = 0 if calibration is None else len(calibration.hedges)
         self.size = len(BETS) * (1 + self.hedges)
+        every = {1.0, repeats, *self.tenants.values()}
+        self._tables = {one: self.pays ** (1.0 / one) for one in every}
 
     def repeated(self, record: Record) -> float:
         """How many requests in a row of its tenant may show the same thing."""
@@ -69,14 +75,11 @@ class Bets:
 
         Where a hedge was not measured its bets are called off, which is fair.
         """
-        whole, repeats = self._whole(record), self.repeated(record)
-        return whole if whole is None or repeats == 1.0 else whole ** (1.0 / repeats)
-
-    def _whole(self, record: Record) -> NDArray[np.float64] | None:
         p = record.p_benign
         if p is None or not 0.0 <= p <= 1.0:
             return None
-        first: NDArray[np.float64] = self.pays[bisect_left(self.rows, p)]
+        pays = self._tables[self.repeated(record)]
+        first: NDArray[np.float64] = pays[bisect_left(self.rows, p)]
         if not self.hedges:
             return first
         out = np.ones(self.size)
@@ -86,5 +89,30 @@ class Bets:
             for number, hedge in enumerate(record.p_hedges, start=1):
                 if 0.0 <= hedge <= 1.0:
                     start = number * width
-                    out[start : start + width] = self.pays[bisect_left(self.rows, hedge)]
+                    out[start : start + width] = pays[bisect_left(self.rows, hedge)]
         return out
+
+    def paid_block(self, block: Block, start: int, end: int) -> tuple[Rows, Factors]:
+        """Rows of a block that have a p-value, from ``start`` on; what each pays ``(n, size)``."""
+        places, fair, usable = block.once(
+            ("places", self.rows, self.hedges), lambda: self._places(block)
+        )
+        rows = start + np.flatnonzero(usable[start:end])
+        told = [self.repeated(block.records[row]) for row in rows.tolist()] if self.tenants else []
+        if len(set(told)) > 1:
+            kinds = list(self._tables)
+            every = np.stack(list(self._tables.values()))
+            which = np.array([kinds.index(one) for one in told])
+            paid = every[which[:, None], places[rows]]
+        else:
+            paid = self._tables[told[0] if told else self.repeats][places[rows]]
+        paid[fair[rows]] = 1.0
+        return rows, paid.reshape(len(rows), self.size)
+
+    def _places(self, block: Block) -> tuple[Rows, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Each p-value's row in the table, where its bets are called off, which records count."""
+        read = block.p_benign[:, None]
+        if self.hedges:
+            read = np.concatenate((read, block.p_hedges(self.hedges)), axis=1)
+        known = (read >= 0.0) & (read <= 1.0)
+        return self.levels.searchsorted(np.where(known, read, 1.0)), ~known, known[:, 0]

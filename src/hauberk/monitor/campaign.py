@@ -14,6 +14,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
 from hauberk.core.rule import RULES
 from hauberk.guard.fingerprint import BITS
+from hauberk.monitor import likeness
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hauberk.core.record import Record
+    from hauberk.monitor.block import Block
 
 SIGNS: Mapping[str, str] = {
     "similar": "sends queries that resemble each other, as a search for an adversarial input does",
@@ -82,7 +84,8 @@ class CampaignMonitor:
             raise UserError("run_length must be above 1")
         self._counts = {"used": 0, "ignored": 0, "alarms": 0}
         self._clients: OrderedDict[str, _Client] = OrderedDict()
-        self._pays: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._dropped = 0
+        self._pays: dict[float, NDArray[np.float64]] = {}
 
     def update(self, record: Record, /) -> Evidence | None:
         """Take one record; a record whose ``seq`` is not new changes nothing."""
@@ -95,19 +98,68 @@ class CampaignMonitor:
             return None
         self._counts["used"] += 1
         found = None
-        for name, room in (
-            (f"client/{record.tenant}/{record.principal}"[:_NAME], self.window),
-            (f"tenant/{record.tenant}"[:_NAME], 4 * self.window),
-        ):
-            signs = self._signs(name, mark, record, room)
+        for name in _names(record):
+            signs = self._signs(name, mark, record)
             for sign, shown in signs.items():
                 worth = self._play(name, sign, shown, self._base(record.tenant, sign))
                 if worth >= self.run_length and found is None:
                     found = self._alarm(record, name, sign, worth)
         return found
 
-    def _signs(self, name: str, mark: int | None, record: Record, room: int) -> dict[str, bool]:
-        client = self._client(name, room)
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        seen = block.once(("campaign", self._dropped), lambda: self._look(block, start))
+        if seen is None:
+            return start
+        groups = seen.groups(start, end)
+        if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
+            return start  # someone would have to make room
+        stop, played = end, []
+        for name, rows in groups.items():
+            client = self._clients.get(name) or self._new(name)
+            tenant = block.records[rows[0]].tenant
+            measured = rows[block.has_p[rows]]
+            unusual = block.p_value[measured] <= self.small
+            similar = seen.similar[rows, int(name.startswith("tenant/"))]
+            shown = {"similar": (rows, similar), "unusual": (measured, unusual)}
+            tests = {}
+            for sign, (on, bits) in shown.items():
+                test = tests[sign] = client.tests[sign].copy()
+                pays = self._table(self._base(tenant, sign))[bits.astype(np.int64)]
+                took = test.quiet_run(pays, self.run_length)
+                if took < len(on):
+                    stop = min(stop, int(on[took]))
+            played.append((int(rows[-1]), name, client, tests, rows[-self._room(name) :]))
+        if stop < end:
+            return self.skip(block, start, stop) if stop > start else start
+        for _, name, client, tests, rows in sorted(played, key=lambda one: one[0]):
+            client.seen.extend(seen.numbers[row] for row in rows.tolist())
+            client.tests = tests
+            self._clients[name] = client
+            self._clients.move_to_end(name)
+        self._counts["used"] += end - start
+        self._last = block.seq[end - 1]
+        return end
+
+    def _look(self, block: Block, start: int) -> _Seen | None:
+        """A block from ``start`` on; None where a fingerprint or a name is out of the ordinary."""
+        seen = _Seen.of(block)
+        if seen is None:
+            return None
+        for name, rows in seen.groups(start, len(block)).items():
+            client = self._clients.get(name)
+            seen.similar[rows, int(name.startswith("tenant/"))] = likeness.near(
+                likeness.of_numbers(client.seen if client else ()),
+                seen.words[rows],
+                room=self._room(name),
+                radius=self.radius,
+            )
+        return seen
+
+    def _signs(self, name: str, mark: int | None, record: Record) -> dict[str, bool]:
+        client = self._client(name)
         signs = {}
         if mark is not None:
             signs["similar"] = _near(mark, client.seen, self.radius)
@@ -116,18 +168,26 @@ class CampaignMonitor:
             signs["unusual"] = record.p_value <= self.small
         return signs
 
-    def _client(self, name: str, room: int) -> _Client:
+    def _client(self, name: str) -> _Client:
         client = self._clients.get(name)
         if client is None:
             if len(self._clients) >= self.capacity:
                 self._make_room()
-            tests = {sign: ShiryaevRoberts((len(_STAKES),)) for sign in SIGNS}
-            client = self._clients[name] = _Client(deque(maxlen=room), tests)
+            client = self._clients[name] = self._new(name)
         self._clients.move_to_end(name)
         return client
 
+    def _new(self, name: str) -> _Client:
+        tests = {sign: ShiryaevRoberts((len(_STAKES),)) for sign in SIGNS}
+        return _Client(deque(maxlen=self._room(name)), tests)
+
+    def _room(self, name: str) -> int:
+        """How many queries are remembered of a client, and of a tenant."""
+        return self.window * (4 if name.startswith("tenant/") else 1)
+
     def _make_room(self) -> None:
         """Drop the least suspect of the longest unseen; a flood of names pushes no one out."""
+        self._dropped += 1
         oldest = [name for name, _ in zip(self._clients, range(8), strict=False)]
         del self._clients[min(oldest, key=lambda name: _worth(self._clients[name]))]
 
@@ -136,13 +196,17 @@ class CampaignMonitor:
         return self.tenants.get(tenant, {}).get(sign, usual)
 
     def _play(self, name: str, sign: str, shown: bool, base: float) -> float:  # noqa: FBT001
+        test = self._clients[name].tests[sign]
+        test.play(self._table(base)[int(shown)])
+        return test.mean()
+
+    def _table(self, base: float) -> NDArray[np.float64]:
+        """What the stakes pay ``(2, stakes)`` where a sign is not shown, and where it is."""
         if base not in self._pays:
             stakes = np.array(_STAKES)
             # Winning 1/base on a share of at most base is fair at most.
-            self._pays[base] = (1 - stakes, 1 - stakes + stakes / base)
-        test = self._clients[name].tests[sign]
-        test.play(self._pays[base][shown])
-        return test.mean()
+            self._pays[base] = np.stack((1 - stakes, 1 - stakes + stakes / base))
+        return self._pays[base]
 
     def _alarm(self, record: Record, name: str, sign: str, worth: float) -> Evidence:
         self._counts["alarms"] += 1
@@ -205,7 +269,7 @@ class CampaignMonitor:
             raise DataError("the place in the stream is malformed", where="campaign monitor")
         clients: OrderedDict[str, _Client] = OrderedDict()
         for name, (marks, tests) in known_clients.items():
-            room = self.window * (4 if name.startswith("tenant/") else 1)
+            room = self._room(name)
             read = [_number(marks[at : at + _DIGITS]) for at in range(0, len(marks), _DIGITS)]
             known = [mark for mark in read if mark is not None]
             if len(known) < len(read) or len(read) > room or set(tests) != set(SIGNS):
@@ -247,6 +311,56 @@ def bases(
         }
         for tenant, parts in counts.items()
     }
+
+
+def _names(record: Record) -> tuple[str, str]:
+    """Of whom a record is: a client, and a tenant's clients together."""
+    return (
+        f"client/{record.tenant}/{record.principal}"[:_NAME],
+        f"tenant/{record.tenant}"[:_NAME],
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A block as this monitor sees it: fingerprints, and whom each record is counted to.
+
+    ``similar`` ``(n, 2)``: whether it is near one shortly before it, the client's, the tenant's.
+    """
+
+    words: NDArray[np.uint64]
+    numbers: list[int]
+    names: list[str]
+    codes: NDArray[np.int64]
+    similar: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, block: Block) -> _Seen | None:
+        """Read a block; nothing is known of what is similar yet."""
+        marks = [record.fingerprint for record in block.records]
+        words = likeness.words(marks)
+        known: dict[str, int] = {}
+        codes = [
+            known.setdefault(name, len(known))
+            for record in block.records
+            for name in _names(record)
+        ]
+        if words is None or any(len(name) >= _NAME for name in known):
+            return None
+        return cls(
+            words=words,
+            numbers=[int(mark, 16) for mark in marks],
+            names=list(known),
+            codes=np.array(codes).reshape(-1, 2),
+            similar=np.zeros((len(block), 2), dtype=np.bool_),
+        )
+
+    def groups(self, start: int, end: int) -> dict[str, NDArray[np.int64]]:
+        """The rows of each name among some records."""
+        codes = self.codes[start:end].ravel()
+        order = np.argsort(codes, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        return {self.names[codes[part[0]]]: start + part // 2 for part in parts if len(part)}
 
 
 def _most(pair: list[int]) -> float:

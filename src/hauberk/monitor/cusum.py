@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hauberk.monitor.wealth import _CUT, Wealth
+from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Cusum(Wealth):
+class Cusum(ShiryaevRoberts):
     """M_t = L_t max(M_{t-1}, 1) for each bet.
 
     Never more than Shiryaev and Roberts' sum over all beginnings, so its run length to N is at
@@ -21,10 +21,9 @@ class Cusum(Wealth):
 
     __slots__ = ()
 
-    def play(self, pays: NDArray[np.float64]) -> None:
-        """Begin anew where that is better; then multiply by what the bets pay."""
-        self.t += 1
-        np.maximum(self.money, 1.0, out=self.money)
-        self.money *= pays
-        if not self.t % _CUT:
-            self.cut()
+    _join: np.ufunc = np.maximum
+
+    def _worth(
+        self, gain: NDArray[np.float64], entered: NDArray[np.float64], base: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return gain * np.maximum(base, entered)

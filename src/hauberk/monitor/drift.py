@@ -14,7 +14,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import RULES
 from hauberk.guard.features import NAMES
 from hauberk.monitor.fold import State, read_counts, read_state
-from hauberk.monitor.wealth import Wealth, check_share, table
+from hauberk.monitor.wealth import SHY, Wealth, check_share, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
+    from hauberk.monitor.block import Block
 
 # (low, high, stake): from a few inputs far out to all of them a little off.
 _BETS = (
@@ -33,6 +34,8 @@ _BETS = (
     (0.25, 0.75, 0.25),
 )
 _EACH = np.arange(len(NAMES))
+_AHEAD = 256
+"""Records that are looked ahead at: what they pay should stay near the processor."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,6 +54,7 @@ class DriftMonitor:
     calibration: Calibration
     alpha: float = 0.01
     _edges: list[list[float]] = field(init=False, repr=False)
+    _lines: list[NDArray[np.float64]] = field(init=False, repr=False)
     _paid: NDArray[np.float64] = field(init=False, repr=False)
     _bound: float = field(init=False, repr=False)
     _last: int = field(init=False, default=-1, repr=False)
@@ -79,6 +83,7 @@ class DriftMonitor:
         longest = max(map(len, paid))
         whole = [np.pad(p, ((0, longest - len(p)), (0, 0)), mode="edge") for p in paid]
         self._paid = np.stack(whole)
+        self._lines = [np.array(edges) for edges in self._edges]
         self._bound = len(NAMES) / self.alpha * 2 * len(_BETS)
 
     def reset(self) -> None:
@@ -118,6 +123,37 @@ class DriftMonitor:
         if np.maximum.reduce(np.add.reduce(self._wealth.money, axis=1)) < self._bound:
             return None
         return self._alarm(record)
+
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        if self._alarmed:
+            self._counts["after_alarm"] += end - start
+            self._last = block.seq[end - 1]
+            return end
+        while start < end:
+            wanted = min(end, start + _AHEAD)
+            start = self._passed(block, start, wanted)
+            if start < wanted:
+                break
+        return start
+
+    def _passed(self, block: Block, start: int, end: int) -> int:
+        rows = start + np.flatnonzero(block.measured[start:end])
+        x = block.features[rows]
+        places = [
+            np.searchsorted(edges, column) for edges, column in zip(self._lines, x.T, strict=True)
+        ]
+        pays = self._paid[_EACH[:, None], places].swapaxes(0, 1)
+        most = self._bound * SHY
+        n = self._wealth.run(pays, lambda money: (np.add.reduce(money, axis=2) < most).all(axis=1))
+        end = end if n == len(rows) else int(rows[n])
+        if end > start:
+            self._counts["used"] += n
+            self._counts["ignored"] += end - start - n
+            self._last = block.seq[end - 1]
+        return end
 
     def moved(self) -> dict[str, str]:
         """The statistics at the limit, strongest first, each ``higher`` or ``lower``."""
@@ -178,5 +214,5 @@ class DriftMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="drift monitor")
-        wealth = Wealth.restored(state["wealth"], self._wealth.money.shape)
+        wealth = Wealth.restored(state["wealth"], self._wealth.base.shape)
         self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.evidence import Evidence, Verdict
@@ -17,8 +20,11 @@ from hauberk.monitor.fold import State, read_counts, read_state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
+    from hauberk.monitor.block import Block
 
 SIGNS: Mapping[str, tuple[str, str]] = {
     "frozen": ("HB-D009", "the same input comes again and again: a stuck sensor, or retries"),
@@ -32,6 +38,7 @@ SIGNS: Mapping[str, tuple[str, str]] = {
 _FLAT, _SCALES = 0.1, 20.0
 _LEARN = 100
 _SLOW = 8.0
+_FEWEST, _SURE = 20, 3.3
 _CONTRAST, _BRIGHTEST = NAMES.index("contrast"), NAMES.index("brightest")
 
 
@@ -55,7 +62,7 @@ class FaultMonitor:
     _last: int = field(init=False, default=-1, repr=False)
 
     def __post_init__(self) -> None:
-        if self.window < 20 or not 0.0 < self.share < 1.0:
+        if self.window < _FEWEST or not 0.0 < self.share < 1.0:
             raise UserError("window must be at least 20 and share within (0, 1)")
         low, high = self.calibration.feature_low, self.calibration.feature_high
         self._flat = _FLAT * float(low[_CONTRAST].min())
@@ -89,11 +96,78 @@ class FaultMonitor:
         for place, sign in enumerate(SIGNS):
             if sign in self._told or not bits >> place & 1:
                 continue
-            low, high = wilson(self._sums[place], len(self._recent), z=3.3)
-            if len(self._recent) >= 20 and low > self.share:
+            low, high = wilson(self._sums[place], len(self._recent), z=_SURE)
+            if len(self._recent) >= _FEWEST and low > self.share:
                 self._told.append(sign)
                 return self._say(record, sign, self._sums[place], (low, high))
         return None
+
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last or len(self._first) < _LEARN:
+            return start
+        every = block.once(("signs", self._usual), lambda: self._all_signs(block, start))
+        if every is None:
+            return start
+        bits, shown = every[start:end], np.flatnonzero(block.shown[start:end])
+        if not self._before:  # nothing that the first could be the same as
+            bits = bits.copy()
+            bits[shown[:1]] &= ~(1 << list(SIGNS).index("frozen"))
+        n = self._quiet(bits)
+        if n:
+            self._recent.extend(bits[:n].tolist())
+            self._sums = _count(np.array(self._recent))
+            shown = shown[shown < n]
+            if len(shown):
+                self._before = block.records[start + int(shown[-1])].features
+            self._counts["seen"] += n
+            self._last = block.seq[start + n - 1]
+        return start + n
+
+    def _all_signs(self, block: Block, start: int) -> NDArray[np.int64] | None:
+        """What all records from ``start`` on show, as bits; None where a statistic is no number."""
+        rows = start + np.flatnonzero(block.shown[start:])
+        x = block.features[rows]
+        if not block.measured[rows].all():
+            return None
+        seen = np.concatenate(([self._before or [np.nan] * len(NAMES)], x))
+        blank = x[:, _CONTRAST] < self._flat
+        top, bottom = abs(self._brightest), abs(self._dimmest)
+        bright = np.abs(x[:, _BRIGHTEST])
+        off = (bright > _SCALES * max(top, 1e-9)) | (bright < bottom / _SCALES)
+        bits = np.zeros((len(SIGNS), len(block)), dtype=np.bool_)
+        place = {sign: number for number, sign in enumerate(SIGNS)}
+        bits[place["refused"]] = block.refused
+        bits[place["slow"]] = ~block.refused & (block.latency > _SLOW * self._usual)
+        bits[place["frozen"], rows] = (seen[1:] == seen[:-1]).all(axis=1)
+        bits[place["blank"], rows] = blank
+        bits[place["scale"], rows] = off & ~blank
+        return np.asarray((bits << np.arange(len(SIGNS))[:, None]).sum(axis=0))
+
+    def _quiet(self, bits: NDArray[np.int64]) -> int:
+        """How many of the next requests, which show these signs, bring no evidence."""
+        before = len(self._recent)
+        every = np.concatenate((np.array(self._recent, dtype=np.int64), bits))
+        last = np.arange(before + 1, len(every) + 1)
+        first = np.maximum(0, last - self.window)
+        loud = np.zeros(len(bits), dtype=np.bool_)
+        for place, sign in enumerate(SIGNS):
+            if sign in self._told:
+                continue
+            on = every >> place & 1
+            sums = np.concatenate(([0], np.cumsum(on)))
+            loud |= (on[before:] == 1) & (sums[last] - sums[first] >= self._needed[last - first])
+        return int(loud.argmax()) if loud.any() else len(bits)
+
+    @cached_property
+    def _needed(self) -> NDArray[np.int64]:
+        """How many of n requests must show a sign for evidence, by n up to the window."""
+        needed, count = [], 0
+        for n in range(self.window + 1):
+            while n >= _FEWEST and count <= n and wilson(count, n, z=_SURE)[0] <= self.share:
+                count += 1
+            needed.append(count if n >= _FEWEST else n + 1)
+        return np.array(needed)
 
     def _signs(self, record: Record) -> set[str]:
         if record.outcome == "refuse":
@@ -180,3 +254,8 @@ class FaultMonitor:
         self._recent, self._sums = deque(recent, maxlen=self.window), [0] * len(SIGNS)
         for bits in recent:
             self._add(bits, 1)
+
+
+def _count(bits: NDArray[np.int64]) -> list[int]:
+    """How many of some requests show each sign."""
+    return [int(np.count_nonzero(bits & (1 << place))) for place in range(len(SIGNS))]

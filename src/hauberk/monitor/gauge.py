@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.evidence import Evidence, Verdict
@@ -18,8 +19,11 @@ from hauberk.monitor.fold import State, read_counts, read_state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from hauberk.guard.calibration import Calibration
     from hauberk.guard.gauge import Gauge
+    from hauberk.monitor.block import Block
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,12 +59,12 @@ class GaugeMonitor:
         if record.seq <= self._last:
             return None
         self._last = record.seq
-        if record.outcome not in {"pass", "flag"} or not complete(record):
+        if not _counts(record):
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
         self._counts["since"] += 1
-        self._recent.append(_lean(record))
+        self._recent.append(record)
         window = self.gauge.window
         if len(self._recent) < window or self._counts["since"] < max(1, window // 2):
             return None
@@ -69,6 +73,23 @@ class GaugeMonitor:
         value, interval = self._latest
         was, self._low = self._low, interval[1] < self.limit
         return self._say(record, value, interval) if self._low and not was else None
+
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`, up to the record that completes a window."""
+        if block.seq[start] <= self._last:
+            return start
+        window, usable = self.gauge.window, block.once("gauge", lambda: _usable(block))
+        rows = np.flatnonzero(usable[start:end])
+        left = max(window - len(self._recent), max(1, window // 2) - self._counts["since"])
+        if len(rows) >= left:
+            end, rows = start + int(rows[max(0, left - 1)]), rows[: max(0, left - 1)]
+        if end > start:
+            self._counts["used"] += len(rows)
+            self._counts["since"] += len(rows)
+            self._counts["ignored"] += end - start - len(rows)
+            self._recent.extend(block.records[start + row] for row in rows.tolist())
+            self._last = block.seq[end - 1]
+        return end
 
     def _read(self) -> tuple[float, tuple[float, float]]:
         return self.gauge.estimate(signals(Window.of(list(self._recent)), self.calibration))
@@ -102,7 +123,7 @@ class GaugeMonitor:
             "counts": dict(self._counts),
             "low": self._low,
             "latest": None if self._latest is None else [self._latest[0], *self._latest[1]],
-            "recent": msgspec.json.decode(msgspec.json.encode(list(self._recent))),
+            "recent": msgspec.json.decode(msgspec.json.encode(list(map(_lean, self._recent)))),
         }
 
     def restore(self, state: Mapping[str, Any], /) -> None:
@@ -131,6 +152,23 @@ class GaugeMonitor:
         self._last, self._low, self._counts = last, low, counts
         self._recent = deque(recent, maxlen=self.gauge.window)
         self._latest = latest
+
+
+def _counts(record: Record) -> bool:
+    return record.outcome in {"pass", "flag"} and complete(record)
+
+
+def _usable(block: Block) -> NDArray[np.bool_]:
+    """Which records count ``(n,)``, as :func:`_counts` says of one."""
+    given = [
+        one.outcome in {"pass", "flag"}
+        and one.twin_label is not None
+        and one.confidence is not None
+        and one.score is not None
+        and one.p_benign is not None
+        for one in block.records
+    ]
+    return np.array(given, dtype=np.bool_) & block.has_p & block.fits
 
 
 def _lean(record: Record) -> Record:

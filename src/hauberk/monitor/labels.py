@@ -13,7 +13,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
 from hauberk.core.rule import RULES
 from hauberk.monitor.fold import State, read_counts, read_state
-from hauberk.monitor.wealth import Wealth, check_share
+from hauberk.monitor.wealth import SHY, Wealth, check_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hauberk.core.record import Record
+    from hauberk.monitor.block import Block
 
 _STAKES = (0.02, 0.1, 0.4)
+_AHEAD, _LEAST_AHEAD = 8192, 32
+"""Rows of labels that are looked ahead at."""
 _SURE = 3.3
 """Standard errors to the upper bound of each share: one in a thousand lies above it."""
 
@@ -92,6 +95,38 @@ class LabelShiftMonitor:
             return None
         return self._alarm(record, label, float(worth))
 
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        if self._alarmed:
+            self._counts["after_alarm"] += end - start
+            self._last = block.seq[end - 1]
+            return end
+        ahead = max(_LEAST_AHEAD, _AHEAD // len(self._bound))
+        while start < end:
+            wanted = min(end, start + ahead)
+            start = self._passed(block, start, wanted)
+            if start < wanted:
+                break
+        return start
+
+    def _passed(self, block: Block, start: int, end: int) -> int:
+        label = block.label[start:end]
+        rows = start + np.flatnonzero((label >= 0) & (label < len(self._bound)))
+        label = block.label[rows]
+        pays = np.repeat(self._lost[None], len(rows), axis=0)
+        pays[np.arange(len(rows)), label] = self._won[label]
+        most = len(self._bound) / self.alpha * len(_STAKES) * SHY
+        n = self._wealth.run(pays, lambda money: (np.add.reduce(money, axis=2) < most).all(axis=1))
+        end = end if n == len(rows) else int(rows[n])
+        if end > start:
+            self._counts["used"] += n
+            self._counts["ignored"] += end - start - n
+            self._given += np.bincount(label[:n], minlength=len(self._bound))
+            self._last = block.seq[end - 1]
+        return end
+
     def _alarm(self, record: Record, label: int, worth: float) -> Evidence:
         self._alarmed = True
         rule = RULES["HB-D012"]
@@ -143,6 +178,6 @@ class LabelShiftMonitor:
             raise DataError("the place in the stream is malformed", where="label-shift monitor")
         if len(given) != len(self._bound) or any(type(n) is not int or n < 0 for n in given):
             raise DataError("counts of other labels", where="label-shift monitor")
-        wealth = Wealth.restored(state["wealth"], self._wealth.money.shape)
+        wealth = Wealth.restored(state["wealth"], self._wealth.base.shape)
         self._last, self._alarmed, self._counts, self._wealth = last, alarmed, counts, wealth
         self._given = np.array(given, dtype=np.int64)

@@ -11,8 +11,12 @@ from hauberk.core.errors import DataError
 from hauberk.monitor.wealth import Wealth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy as np
     from numpy.typing import NDArray
+
+    Limit = Callable[["Account"], float]
 
 _NAME, _STALE = 256, 4
 
@@ -70,6 +74,47 @@ class Principals:
         if len(self._poorest) > _STALE * max(self.capacity, 64):
             self._sort()
         return account
+
+    def renew(self, principal: str) -> None:
+        """Let a client's account begin anew."""
+        name = principal[:_NAME]
+        account = self.accounts[name]
+        account.wealth.withdraw()
+        account.wealth.t, account.worth = 0, 0.0
+        heappush(self._poorest, (account.worth, account.number, name))
+
+    def skip(
+        self, names: Mapping[str, NDArray[np.int64]], pays: NDArray[np.float64], limit: Limit
+    ) -> int:
+        """Let accounts bet on all rows of ``pays`` ``(n, bets)``, or on none.
+
+        ``names`` holds the places of each client's rows, names in the order of their first row.
+        Return n, or the first row after which some account would not be below its limit; -1 where
+        one would have to make room.
+        """
+        new = sum(name not in self.accounts for name in names)
+        if len(self.accounts) + new > self.capacity or any(len(name) > _NAME for name in names):
+            return -1
+        opened, n, played = self.opened, len(pays), []
+        for name, rows in names.items():
+            account = self.accounts.get(name)
+            opened += account is None
+            account = account or Account(opened, self.kind((self.bets,)), 0.0)
+            wealth = account.wealth.copy()
+            took = wealth.quiet_run(pays[rows], limit(account))
+            if took < len(rows):
+                n = min(n, int(rows[took]))
+            played.append((name, account, wealth))
+        if n < len(pays):
+            return n
+        for name, account, wealth in played:
+            account.wealth, account.worth = wealth, wealth.mean()
+            self.accounts[name] = account
+            heappush(self._poorest, (account.worth, account.number, name))
+        self.opened = opened
+        if len(self._poorest) > _STALE * max(self.capacity, 64):
+            self._sort()
+        return n
 
     def _make_room(self) -> None:
         while True:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
+    from hauberk.monitor.block import Block
     from hauberk.monitor.principals import Account
     from hauberk.monitor.wealth import Wealth
 
@@ -84,6 +85,21 @@ class RunLengthMonitor:
             return None
         return self._alarm(record, account)
 
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        rows, pays = self._bets.paid_block(block, start, end)
+        names = block.groups(rows, "digest" if self.per == "model" else self.per)
+        n = self._accounts.skip(names, pays, lambda _: self.run_length)
+        if n < len(rows):
+            stop = int(rows[n]) if n > 0 else start
+            return self.skip(block, start, stop) if stop > start else start
+        self._counts["used"] += len(rows)
+        self._counts["ignored"] += end - start - len(rows)
+        self._last = block.seq[end - 1]
+        return end
+
     def evidence(self) -> dict[str, float]:
         """Evidence of every account, in nats, against the logarithm of ``run_length``."""
         return {name: one.evidence for name, one in self._accounts.accounts.items()}
@@ -98,9 +114,7 @@ class RunLengthMonitor:
         rule = RULES[_CODES[self.level]]
         value, limit = account.evidence, log(self.run_length)
         name, played = self._whose(record)[:80], account.wealth.t
-        account.wealth.withdraw()
-        account.wealth.t = 0
-        account.worth = 0.0
+        self._accounts.renew(self._whose(record))
         whom = "the model" if self.per == "model" else f"the {self.per} {name!r}"
         return Evidence(
             rule=rule.code,

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from hauberk.monitor.wealth import _CUT, Wealth
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from hauberk.monitor.wealth import Wealth
 
 
 class ShiryaevRoberts(Wealth):
@@ -22,10 +16,8 @@ class ShiryaevRoberts(Wealth):
 
     __slots__ = ()
 
-    def play(self, pays: NDArray[np.float64]) -> None:
-        """A unit enters each bet; then it multiplies by what the bets pay."""
-        self.t += 1
-        self.money += 1.0
-        self.money *= pays
-        if not self.t % _CUT:
-            self.cut()
+    def _enter(self, t: int) -> float:
+        return 1.0
+
+    def _enters(self, t: int, k: int) -> float:
+        return 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,48 @@ class Sparse:
         self.wealth.play(pays[oldest])
         return True
 
+    def skip(
+        self,
+        rows: NDArray[np.int64],
+        x: NDArray[np.float64],
+        pays: NDArray[np.float64],
+        limit: float,
+    ) -> int:
+        """As :meth:`play` for places ``rows`` ``(n,)`` in the table and statistics ``(n, width)``.
+
+        Only while what the bets hold stays below ``limit`` in the mean. Return how many records
+        that were, n if all; otherwise this queue is of no use any more.
+        """
+        sides = np.concatenate((x > self._above, x < self._below), axis=1)
+        before = len(self._waiting)
+        if before:
+            rows = np.concatenate(([row for row, _ in self._waiting], rows))
+            sides = np.concatenate(([one for _, one in self._waiting], sides))
+        settled = max(0, len(rows) - WINDOW)
+        sums = np.zeros((len(rows) + 1, sides.shape[1]), dtype=np.int64)
+        np.cumsum(sides, axis=0, out=sums[1:])
+        bulk = sums[WINDOW + 1 :] - sums[1 : settled + 1]
+        void = np.asarray((bulk > BULK * WINDOW).any(axis=1))
+        ends = np.flatnonzero(np.diff(void)) + 1
+        for first, last in pairwise((0, *ends.tolist(), settled) if settled else ()):
+            if void[first]:
+                self.wealth.withdraw()
+                self.voided += last - first
+                continue
+            took = self.wealth.quiet_run(pays[rows[first:last]], limit)
+            if took < last - first:
+                return first + took + WINDOW - before
+        self._waiting = deque(zip(rows[settled:].tolist(), sides[settled:], strict=True))
+        self._sides = sums[-1] - sums[settled]
+        return len(x)
+
+    def copy(self) -> Sparse:
+        """Another that goes on from here."""
+        other = Sparse(self._medians, bets=self.wealth.base.size)
+        other.wealth, other.voided = self.wealth.copy(), self.voided
+        other._waiting, other._sides = self._waiting.copy(), self._sides.copy()
+        return other
+
     def _take(self, row: int, sides: NDArray[np.bool_]) -> None:
         self._waiting.append((row, sides))
         self._sides += sides
@@ -84,8 +127,8 @@ class Sparse:
         Raises:
             DataError: if the state is malformed.
         """
-        other = Sparse(self._medians, bets=self.wealth.money.size)
-        other.wealth = Wealth.restored(state["wealth"], self.wealth.money.shape)
+        other = Sparse(self._medians, bets=self.wealth.base.size)
+        other.wealth = Wealth.restored(state["wealth"], self.wealth.base.shape)
         voided, waiting = state["voided"], state["waiting"]
         if type(voided) is not int or len(waiting) > WINDOW:
             raise DataError("the queue does not fit", where="sparse")

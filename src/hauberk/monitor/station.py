@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hauberk.core.digest import canonical_json
 from hauberk.core.errors import DataError
+from hauberk.monitor.block import Block, Reader
 from hauberk.monitor.campaign import CampaignMonitor
 from hauberk.monitor.drift import DriftMonitor
 from hauberk.monitor.faults import FaultMonitor
@@ -17,7 +18,7 @@ from hauberk.monitor.run_length import RunLengthMonitor
 from hauberk.monitor.suspicion import SuspicionMonitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
@@ -78,6 +79,7 @@ class Station:
     records: int = 0
     found: dict[str, int] = field(default_factory=dict)
     _mark: str = field(init=False, default="")
+    _readers: dict[str, Reader] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def mark(self) -> str:
@@ -101,6 +103,24 @@ class Station:
         for evidence in out:
             self._note(evidence)
         return out
+
+    def fold_all(self, records: Sequence[Record]) -> list[tuple[Record, Evidence]]:
+        """Take many records: the same findings, in the same order, as one by one."""
+        new, seq = [], self.seq
+        for record in records:
+            if record.seq > seq:
+                new.append(record)
+                seq = record.seq
+        block, found = Block(new), []
+        for place, (name, monitor) in enumerate(self.monitors.items()):
+            reader = self._readers.get(name) or Reader(monitor)
+            self._readers[name] = reader
+            found += [(row, place, evidence) for row, evidence in reader.read(block)]
+        self.seq, self.records = seq, self.records + len(new)
+        found.sort(key=lambda one: one[:2])
+        for _, _, evidence in found:
+            self._note(evidence)
+        return [(new[row], evidence) for row, _, evidence in found]
 
     def _note(self, evidence: Evidence) -> None:
         self.found[evidence.rule] = self.found.get(evidence.rule, 0) + 1

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
+    from hauberk.monitor.block import Block
 
 SHARES = {"service": 0.5, "principal": 0.25, "sparse": 0.25}
 """How alpha is split over the three tests."""
@@ -117,6 +118,48 @@ class SuspicionMonitor:
             return self._alarm(record, "one client", account.evidence, log(limit))
         return self._bet_sparsely(record)
 
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        if self._alarmed:
+            self._counts["after_alarm"] += end - start
+            self._last = block.seq[end - 1]
+            return end
+        rows, pays = self._bets.paid_block(block, start, end)
+        service = self._service.copy()
+        sparse = None if self._sparse is None else self._sparse.copy()
+        n = service.quiet_run(pays, 1 / (self.alpha * SHARES["service"]))
+        if n == len(rows) and sparse is not None:
+            n = self._skip_sparsely(sparse, block, rows)
+        if n == len(rows):
+            share = self.alpha * SHARES["principal"]
+            names = block.groups(rows, "principal")
+            n = self._clients.skip(names, pays, lambda account: account.limit(share))
+        if n < len(rows):  # up to there all three are quiet
+            stop = int(rows[n]) if n > 0 else start
+            return self.skip(block, start, stop) if stop > start else start
+        self._service, self._sparse = service, sparse
+        self._counts["used"] += len(rows)
+        self._counts["ignored"] += end - start - len(rows)
+        self._last = block.seq[end - 1]
+        return end
+
+    def _skip_sparsely(self, sparse: Sparse, block: Block, rows: NDArray[np.int64]) -> int:
+        """How many of ``rows`` are quiet by the sparse test."""
+        if sparse.width != block.features.shape[1]:
+            return len(rows)
+        on = block.fits[rows] & block.has_p[rows]
+        if self.tenants or self.repeats >= _FEW_ALIKE:
+            told = [self._bets.repeated(block.records[row]) for row in rows]
+            on &= np.array(told, dtype=np.float64) < _FEW_ALIKE
+        places = np.flatnonzero(on)
+        levels = self._bets.levels.searchsorted(block.p_value[rows[places]])
+        limit = 1 / (self.alpha * SHARES["sparse"])
+        x = block.features[rows[places]]
+        took = sparse.skip(levels, x, self._sparse_pays, limit)
+        return int(places[took]) if took < len(places) else len(rows)
+
     def _strict_levels(self) -> NDArray[np.float64]:
         """Levels of the same ranks for the sparse test, held with a fifth of delta.
 
@@ -189,7 +232,7 @@ class SuspicionMonitor:
         counts = read_counts(state, self._counts)
         if type(last) is not int or type(alarmed) is not bool:
             raise DataError("the place in the stream is malformed", where="suspicion monitor")
-        service = Wealth.restored(state["service"], self._service.money.shape)
+        service = Wealth.restored(state["service"], self._service.base.shape)
         clients = self._clients.restored(state["principals"])
         sparse = self._sparse
         if (sparse is None) != (state["sparse"] is None):

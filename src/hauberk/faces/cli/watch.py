@@ -80,7 +80,7 @@ def replay(
     LOG is a file of JSON lines, or a folder of them as the gateway writes it. ``mark`` is a digest
     over all findings in order.
     """
-    from hauberk.adapters.local.watching import lines
+    from hauberk.adapters.local.watching import batches, lines
     from hauberk.core.errors import UnknownNameError
     from hauberk.monitor.station import MONITORS, Station, monitors
 
@@ -100,10 +100,9 @@ def replay(
     )
     found: list[tuple[int, Evidence]] = []
     began = time.perf_counter()
-    for record in lines(log):
-        for evidence in station.fold(record):
-            if len(found) < limit:
-                found.append((record.seq, evidence))
+    for batch in batches(lines(log), _BATCH):
+        every = [(record.seq, evidence) for record, evidence in station.fold_all(batch)]
+        found += every[: limit - len(found)]
     seconds = time.perf_counter() - began
     output.say(
         f"{station.records} records in {seconds:.1f} s, {station.records / seconds:,.0f} a second"
@@ -204,9 +203,8 @@ class _Watch:
         if self.shared and not self.shared.holds(self.key, self.station, at=time.time()):
             return False
         batch = self.records.read(self.station.seq, _BATCH)
-        for record in batch:
-            for evidence in self.station.fold(record):
-                self.tell(evidence)
+        for _, evidence in self.station.fold_all(batch):
+            self.tell(evidence)
         self.settle()
         if (batch or self.shared) and time.monotonic() - self.saved > _SAVE:
             self.save()

@@ -1,0 +1,169 @@
+"""A smaller twin, distilled from the twin of full size: what it costs, and what it still notices.
+
+The served model is the published ResNet-20 for CIFAR-10, its twin the same network trained against
+attacks. Its students are narrower, or of fewer layers. Trained once and kept, and resumed where it
+was stopped. Then the protocol's delays, with the same streams for each twin.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks import detection_models, lab_models
+from benchmarks.table import Row, at_most, conditions, publish
+from hauberk.adapters.local.files import write_file
+from hauberk.adapters.local.yardstick import Bench, Mix, delay, false_alarms, summary
+from hauberk.adapters.models.cost import costs
+from hauberk.adapters.models.torch_model import TorchModel
+from hauberk.attack.pgd import PGD
+from hauberk.core.data import Batch
+from hauberk.core.task import Classification
+from hauberk.harden.robust_distil import RobustDistil
+from hauberk.harden.run import Run
+from hauberk.monitor.station import monitors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hauberk.adapters.local.yardstick import Detector, Subject
+    from hauberk.guard.calibration import Calibration
+
+SIZES = {"half the width": (8, 3), "half the width, a third of the depth": (8, 1)}
+"""Width and blocks a stage; the served model has 16 and 3."""
+SEEDS, RUNS, LONGEST, CLEAN = (0, 1, 2), 5, 2000, 5000
+EPOCHS = 12
+MIXES = {"100 %": (Mix(1.0), 15), "30 %": (Mix(0.3), 70)}
+"""Share of attacked requests, and the protocol's target for the full-sized twin."""
+
+
+def student(name: str) -> nn.Module:
+    """The distilled twin of that size."""
+    width, depth = SIZES[name]
+    module: nn.Module = lab_models.ResNet20(width=width, depth=depth)
+    path = detection_models.CACHE / f"cifar10-student-{width}-{depth}.safetensors"
+    if not path.exists():
+        one = detection_models.subject("cifar10", 0)
+        kept = path.with_suffix(".npz")
+        recipe = RobustDistil(
+            teacher=lab_models.robust_resnet(),
+            epochs=EPOCHS,
+            batch_size=128,
+            steps=2,
+            step_size=one.threat.eps * 0.75,
+            validation_most=200,
+            clean_drop=0.9,  # what it starts from knows nothing
+        )
+        run = Run(
+            checkpoint=lambda data: write_file(kept, data),
+            resume=kept.read_bytes() if kept.exists() else None,
+            clock=time.monotonic,
+        )
+        train = detection_models.training_data("cifar10")
+        module = recipe.fit(module, train, one.learn, one.threat, seed=0, run=run)
+        save_file(module.state_dict(), path)
+        kept.unlink(missing_ok=True)
+    module.load_state_dict(load_file(path))
+    return module.eval()
+
+
+def measure() -> list[Row]:
+    """All rows: each twin's cost and accuracy, then its delays."""
+    base = detection_models.subject("cifar10", 0)
+    twins = {"full size": base.twin, **{name: student(name) for name in SIZES}}
+    out = []
+    for name, twin in twins.items():
+        out += [replace(row, id=f"{name}: {row.id}") for row in _cost(base.served, twin)]
+        out += [replace(row, id=f"{name}: {row.id}") for row in _worth(base, twin)]
+    waits: dict[str, list[int | None]] = {}
+    false = dict.fromkeys(twins, 0)
+    for seed in SEEDS:
+        subject = detection_models.subject("cifar10", seed)
+        hostile = None
+        for name, twin in twins.items():
+            bench = Bench(replace(subject, twin=twin), most=150, shifted=150)
+            hostile = hostile or bench.attacks(quick=True)  # on the served model alone
+            make, rng = partial(_made, bench.calibration), np.random.default_rng(seed + 10)
+            clean = [[record] for record in bench.clean]
+            false[name] += false_alarms(make, clean, CLEAN, rng=rng)
+            for attack in ("fgsm", "pgd"):
+                seen = bench.judged(hostile[attack])
+                for mix, (share, _) in MIXES.items():
+                    found = [
+                        delay(make, bench.clean, seen, share, longest=LONGEST, rng=rng)
+                        for _ in range(RUNS)
+                    ]
+                    waits.setdefault(f"{name}: requests to alarm, {attack}, {mix}", []).extend(
+                        found
+                    )
+            print(seed, name, {k: v for k, v in waits.items() if k.startswith(name)}, flush=True)
+    for label, found in waits.items():
+        target = next(limit for mix, (_, limit) in MIXES.items() if label.endswith(f", {mix}"))
+        out.append(at_most(label, summary(found)["median"], target))
+        out.append(Row(id=f"{label}, 90th percentile", measured=summary(found)["p90"]))
+    seen_in_all = CLEAN * len(SEEDS)
+    for name, count in false.items():
+        out.append(at_most(f"{name}: false alarms in {seen_in_all} clean requests", count, 0))
+    return out
+
+
+def _cost(served: nn.Module, twin: nn.Module) -> list[Row]:
+    """Parameters, operations and milliseconds of one request, as shares of the served's."""
+    small, whole = costs((twin, served), (3, 32, 32))
+    pairs = {
+        "parameters": (small.parameters, whole.parameters),
+        "operations a request": (small.flops, whole.flops),
+        "ms a request": (small.ms, whole.ms),
+    }
+    return [Row(id=key, measured=a, peer=b, ratio=a / b) for key, (a, b) in pairs.items()]
+
+
+def _worth(one: Subject, twin: nn.Module) -> list[Row]:
+    """Accuracy, agreement with the served model, and accuracy under attacks on either."""
+    x, y = torch.from_numpy(one.stream.x), torch.from_numpy(one.stream.y)
+    rows = np.arange(300)
+    batch = Batch(x[:300], y[:300], rows)
+    with torch.no_grad():
+        said, served = twin(x).argmax(1), one.served(x).argmax(1)
+        points = {
+            name: PGD(steps=40)(
+                TorchModel(module), batch, one.threat, task=Classification(),
+                rng=np.random.default_rng(0),
+            )
+            for name, module in (("the twin", twin), ("the served model", one.served))
+        }  # fmt: skip
+        right = {name: (twin(x).argmax(1) == y[:300]) for name, x in points.items()}
+    return [
+        Row(id="clean accuracy", measured=float((said == y).float().mean())),
+        Row(id="agreement with the served model", measured=float((said == served).float().mean())),
+        *(
+            Row(id=f"accuracy under PGD-40 on {name}", measured=float(found.float().mean()))
+            for name, found in right.items()
+        ),
+    ]
+
+
+def _made(fitted: Calibration) -> Detector:
+    return monitors(fitted, only=("attack",))["attack"]
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    if len(sys.argv) > 1:  # train one of them alone
+        student(list(SIZES)[int(sys.argv[1])])
+        return 0
+    facts = conditions(
+        data="cifar10", served="resnet20", eps="8/255", seeds=SEEDS, runs=RUNS, epochs=EPOCHS
+    )
+    return publish("small_twin", facts, measure())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
