@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ NAMES = (
 """Order of the statistics: of the values, of their differences, and of where the mass lies."""
 
 _TINY = 1e-6
+_ONE = Lock()
 
 
 def features(x: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -120,12 +122,21 @@ def _mass(moments: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-@lru_cache(maxsize=16)
 def _moments(height: int, width: int) -> NDArray[np.float32]:
     """Columns 1, x, y, x², y², xy over the pixels, coordinates in [-1, 1]: ``(pixels, 6)``."""
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    columns = (np.ones_like(x), x, y, x * x, y * y, x * y)
-    return np.stack([column.ravel() for column in columns], axis=1).astype(np.float32)
+    with _ONE:  # of a large image they take much memory, of which threads must not each have some
+        return _columns(height, width)
+
+
+@lru_cache(maxsize=16)
+def _columns(height: int, width: int) -> NDArray[np.float32]:
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    out = np.empty((height, width, 6), dtype=np.float32)
+    columns: tuple[Any, ...] = (1.0, x, y, x * x, y * y)
+    for place, column in enumerate(columns):
+        out[..., place] = column
+    np.multiply(x, y, out=out[..., 5], casting="same_kind")
+    return out.reshape(height * width, 6)
 
 
 @lru_cache(maxsize=16)

@@ -159,7 +159,7 @@ def test_a_client_that_reads_slowly_holds_the_upstream_back(gateway: GatewayProc
         slow.connect(("127.0.0.1", gateway.port))
         slow.sendall(head_of("length-23000000", 2) + b"{}")
         time.sleep(0.7)
-        assert resident(gateway) - before < 12, "the answer is not taken before it can be given"
+        assert resident(gateway) - before < 8, "the answer is not taken before it can be given"
         got = 0
         while got < 23_000_000 and (piece := slow.recv(MIB)):
             got += len(piece)

@@ -105,6 +105,42 @@ def test_a_field_out_of_range_is_refused(name: str, fields: dict[str, Any]) -> N
         find("guard", name)(**fields)
 
 
+def plainly(plane: Any, weight: float, steps: int) -> Any:
+    """Chambolle's iteration as he wrote it, on a whole plane."""
+    f = plane.astype(np.float64) / weight
+    p = np.zeros((2, *plane.shape))
+    for step in range(steps + 1):
+        divergence = p.sum(axis=0)
+        divergence[1:] -= p[0, :-1]
+        divergence[:, 1:] -= p[1, :, :-1]
+        if step == steps:
+            return np.rint((f - divergence) * weight).clip(0, 255)
+        gradient = np.zeros_like(p)
+        gradient[0, :-1] = np.diff(divergence - f, axis=0)
+        gradient[1, :, :-1] = np.diff(divergence - f, axis=1)
+        p = (p + gradient / 4) / (1 + np.hypot(*gradient) / 4)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (23, 17), (64, 5)])
+@pytest.mark.parametrize("band", [1, 8, 128])
+@pytest.mark.parametrize("steps", [1, 10])
+def test_total_variation_by_bands_is_that_of_the_whole(
+    shape: tuple[int, int], band: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hauberk.guard import tv
+
+    monkeypatch.setattr(tv, "_BAND", band)
+    monkeypatch.setattr(tv, "_LARGE", 100)  # side by side, if not tiny
+    rng = np.random.default_rng(0)
+    planes = list(rng.integers(0, 256, size=(3, *shape), dtype=np.uint8))
+    found = tv.TotalVariation(steps=steps).on_bytes(planes)
+    for plane, smooth in zip(planes, found, strict=True):
+        away = np.abs(smooth - plainly(plane, 12.0, steps))
+        assert away.max() <= 1, "one level: where the value lies between two"
+        assert (away > 0).mean() <= 0.02
+
+
 def table(*row: float) -> NDArray[np.float32]:
     return np.array([[1.0, 0.5, 1.0, 0.0], list(row)], dtype=np.float32)
 

@@ -6,6 +6,7 @@ taken, on both sides. What was begun cannot be repeated, since its body is gone.
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
     from hauberk.core.spec import UpstreamSpec
+
+_HELD = 2**17
 
 
 class Stream:
@@ -78,7 +81,12 @@ class Passage:
         self.breaker = Breaker(failures=spec.failures, pause=spec.pause_seconds)
         self._url, self._headers, secret = place(spec)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=secret, max_connections=spec.connections, keepalive_expiry=IDLE_SECONDS
+            ssl_context=secret,
+            max_connections=spec.connections,
+            keepalive_expiry=IDLE_SECONDS,
+            # The event loop takes whatever the system holds before anybody can say that it is
+            # enough for now: so the system holds little.
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD)],
         )
         steps = dict.fromkeys(("read", "write", "pool"), spec.timeout)
         self._extensions = {"timeout": {**steps, "connect": spec.connect_timeout}}
