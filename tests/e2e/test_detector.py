@@ -127,6 +127,12 @@ def test_a_detector_on_the_command_line(tmp_path: Path) -> None:
     clean = next(one["value"] for one in found if one["rule"] == "HB-E002")
     assert max(robust) < clean
     assert "--task detection:vanish" in found[0]["spec"]["command"]
+    rate, precision = (
+        {one["spec"]["part"]: one["value"] for one in found if one["rule"] == rule}
+        for rule in ("HB-E010", "HB-E011")
+    )
+    assert rate["All"] > rate["All, untouched"]
+    assert precision["AP50"] < precision["AP50, untouched"]
 
 
 def test_a_patch_of_a_fiftieth_hides_a_person(

@@ -31,9 +31,10 @@ class NES:
     """At most ``queries`` points a sample; ``linf`` and ``l2``; scores suffice.
 
     Each step asks ``pairs`` times on both sides of the point, ``reach`` times eps away along a
-    random direction, and goes ``step`` times eps along the mean of what it saw. ``draw``:
-    ``normal`` directions are those of Ilyas et al. (2018), section 3.1; ``signs`` those of SPSA
-    (Uesato et al. 2018, section 4.2). ``fast`` works on a folded float32 copy.
+    random direction, and goes ``step`` times eps along the mean of what it saw, in which the steps
+    before count too, each ``momentum`` times as much as the one after it. ``draw``: ``normal``
+    directions are those of Ilyas et al. (2018), section 3.1; ``signs`` those of SPSA (Uesato et
+    al. 2018, section 4.2). ``fast`` works on a folded float32 copy.
 
     Raises:
         UserError: if a number is out of range or the draw is unknown.
@@ -45,6 +46,7 @@ class NES:
     pairs: int = 10
     reach: float = 0.1
     step: float = 0.25
+    momentum: float = 0.5
     draw: Draw = "normal"
     fast: bool = False
 
@@ -53,8 +55,10 @@ class NES:
             raise UserError(f"unknown draw {self.draw!r}", hint="normal or signs")
         if self.queries < 1 or self.pairs < 1:
             raise UserError("nes needs at least one query and one pair")
-        if not (0 < self.reach <= 1 and 0 < self.step <= 2):
-            raise UserError("nes needs a reach in (0, 1] and a step in (0, 2]")
+        if not (0 < self.reach <= 1 and 0 < self.step <= 2 and 0 <= self.momentum < 1):
+            raise UserError(
+                "nes needs a reach in (0, 1], a step in (0, 2] and a momentum in [0, 1)"
+            )
 
     def __call__(
         self,
@@ -75,9 +79,10 @@ class NES:
             if not search.done():
                 search.ask(search.x)
             points, turn = search.x, 0
+            slope = torch.zeros_like(points)
             while not search.done() and total - search.spent >= 3:
                 pairs = min(self.pairs, (total - search.spent - 1) // 2)
-                slope = torch.zeros_like(points)
+                slope = self.momentum * slope
                 for _ in range(pairs):
                     points, slope = self._look(search, task, points, slope, turn)
                     turn += 1
@@ -85,7 +90,8 @@ class NES:
                         return search.result()
                 way = steepest(slope, threat.norm)
                 points = search.project(points + self.step * threat.eps * way)
-                points = points[search.ask(points).keep]
+                keep = search.ask(points).keep
+                points, slope = points[keep], slope[keep]
             return search.result()
 
     def _look(

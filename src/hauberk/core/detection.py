@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hauberk.core.errors import UserError
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Goal = Literal["vanish", "appear", "mislabel"]
 NOTHING, IGNORED = -1, -2
 _NEAR = 0.6
+_FAINT = 0.01
 _TINY = 1e-6
 _FAR = 1e4
 
@@ -23,14 +24,16 @@ class Detection:
 
     Outputs ``(batch, boxes, 4 + classes)`` are left, top, right and bottom in pixels and a score
     in [0, 1] per class. Targets ``(batch, most, 5)`` are a class and a box each; class -1 fills
-    up, -2 is a region that counts neither way. A box is a find if its best score is ``score`` at
+    up, -2 is a region that counts neither way; a sixth column may say what share of an object is
+    seen. A box is a find if its best score is ``score`` at
     least, and it shows an object if their overlap is ``overlap`` at least.
 
     An image is wrong by its ``goal``: ``vanish``, when no object is found by its own label any
     more; ``appear``, when one of the ``labels`` (any, without them) is found where nothing is;
     ``mislabel``, when no object is
     found by its own label, and one by another. An image without objects can only be made to
-    ``appear``; for the other goals it counts as right.
+    ``appear``; for the other goals it counts as right. Without ``outranked`` an object is found
+    by its own label also where another label's score is higher, as metrics of one class have it.
 
     Raises:
         UserError: if the goal is unknown or a number is out of range.
@@ -40,12 +43,22 @@ class Detection:
     score: float = 0.4
     overlap: float = 0.5
     labels: tuple[int, ...] = ()
+    outranked: bool = True
 
     def __post_init__(self) -> None:
         if self.goal not in get_args(Goal):
             raise UserError(f"unknown goal {self.goal!r}", hint="vanish, appear or mislabel")
         if not (0 < self.score < 1 and 0 < self.overlap < 1):
             raise UserError("a detection's score and overlap must lie in (0, 1)")
+
+    def to_the_end(self) -> Detection:
+        """What an attack should go for where every score counts, as miss rates have it.
+
+        An object that is just below ``score`` is still found at a lower one, before most false
+        finds. So ``vanish`` goes on until it has all but no score of its own label, whatever the
+        others have; other goals stay what they are.
+        """
+        return replace(self, score=_FAINT, outranked=False) if self.goal == "vanish" else self
 
     def loss(self, out: Tensor, y: Tensor, /) -> Tensor:
         """How near an image ``(batch,)`` is to being wrong, from the log-odds of its boxes.
@@ -74,7 +87,8 @@ class Detection:
             free = self._any_overlap(out, y) < self.overlap
             return self.score - _most(self._anything(out), free)
         # Found by its own label: high enough, and no other label is higher.
-        found = _most((own - self.score).minimum(own - other), shows)
+        lead = own - other if self.outranked else own.new_full((), 1.0)
+        found = _most((own - self.score).minimum(lead), shows)
         if self.goal == "mislabel":
             found = found.maximum(-_most((other - self.score).minimum(other - own), shows))
         empty = (y[..., 0] < 0).all(1)
@@ -90,7 +104,7 @@ class Detection:
         rank = scores.topk(min(2, scores.shape[1]), dim=1).values
         best, second = rank[:, :1], rank[:, -1:]
         other = best.where(own < best, second) if scores.shape[1] > 1 else own * 0
-        shared = overlaps(y[..., 1:], out[..., :4]).where(real[:, :, None], out.new_zeros(()))
+        shared = overlaps(y[..., 1:5], out[..., :4]).where(real[:, :, None], out.new_zeros(()))
         return own.flatten(1), other.flatten(1), shared.flatten(1)
 
     def _anything(self, out: Tensor) -> Tensor:
@@ -105,8 +119,8 @@ class Detection:
         With a region to be ignored it is the share of the box that lies inside.
         """
         kind = y[..., :1]
-        whole = overlaps(y[..., 1:], out[..., :4])
-        part = overlaps(y[..., 1:], out[..., :4], of_second=True)
+        whole = overlaps(y[..., 1:5], out[..., :4])
+        part = overlaps(y[..., 1:5], out[..., :4], of_second=True)
         shared = part.where(kind == IGNORED, whole).where(kind != NOTHING, out.new_zeros(()))
         return shared.amax(1)
 

@@ -85,6 +85,22 @@ _ALL = (
         text="A property of the outputs holds for every input of a stated box, by proof.",
         severity=Severity.HIGH,
     ),
+    Rule(
+        code="HB-E010",
+        title="log-average miss rate",
+        text="The share of people that a detector misses, averaged over nine rates of false finds.",
+        sense="at-most",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0015",),
+    ),
+    Rule(
+        code="HB-E011",
+        title="average precision",
+        text="COCO's average precision of a detector, over overlaps from .5 to .95 or at .5.",
+        sense="at-least",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0015",),
+    ),
     *DETECTION,
     Rule(
         code="HB-S001",

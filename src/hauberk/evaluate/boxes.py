@@ -14,6 +14,8 @@ from hauberk.core.errors import DataError
 from hauberk.evaluate.missrate import Boxes, Detections
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 
@@ -37,20 +39,28 @@ def detections(
 
 
 def truth(y: NDArray[np.float32], label: int) -> dict[int, Boxes]:
-    """The annotated objects of one class in each image, by its row; all of them wholly visible."""
+    """The annotated objects of one class in each image, by its row.
+
+    All of them count as wholly seen, unless a sixth column of ``y`` says what share is.
+    """
     boxes = {}
     for image, rows in enumerate(y):
         kind = rows[:, 0].astype(int)
         mine = rows[(kind == label) | (kind == IGNORED)]
-        box = mine[:, 1:].astype(np.float64)
+        box = mine[:, 1:5].astype(np.float64)
         box[:, 2:] -= box[:, :2]
         boxes[image] = Boxes(
             box=box,
             height=box[:, 3].copy(),
-            visible=np.ones(len(box)),
+            visible=mine[:, 5].astype(np.float64) if y.shape[-1] > 5 else np.ones(len(box)),
             ignore=mine[:, 0].astype(int) == IGNORED,
         )
     return boxes
+
+
+def annotated(y: NDArray[Any]) -> list[int]:
+    """The classes of which an object is annotated, in order."""
+    return sorted({int(kind) for kind in np.unique(y[..., 0]) if kind >= 0})
 
 
 def mean_average_precision(
@@ -63,22 +73,34 @@ def mean_average_precision(
     Raises:
         DataError: if pycocotools is absent, or no object is annotated.
     """
+    kinds = annotated(y)
+    if not kinds:
+        raise DataError("no object is annotated")
+    every = {kind: detections(out, kind, score=score, overlap=overlap) for kind in kinds}
+    return average_precision(y, every)
+
+
+def average_precision(
+    y: NDArray[np.float32], every: Mapping[int, Mapping[int, Detections]]
+) -> dict[str, float]:
+    """As :func:`mean_average_precision`, of what was found of each class in each image.
+
+    Raises:
+        DataError: if pycocotools is absent.
+    """
     try:
         coco, evaluation = import_module("pycocotools.coco"), import_module("pycocotools.cocoeval")
     except ImportError:
         raise DataError(
             "average precision needs pycocotools", hint="pip install hauberk[detection]"
         ) from None
-    kinds = sorted({int(kind) for kind in np.unique(y[..., 0]) if kind >= 0})
-    if not kinds:
-        raise DataError("no object is annotated")
     known = coco.COCO()
-    known.dataset = _annotations(y, kinds)
+    known.dataset = _annotations(y, sorted(every))
     _silent(known.createIndex)
     answers = [
         {"image_id": image, "category_id": kind, "bbox": [*box], "score": float(one)}
-        for kind in kinds
-        for image, found in detections(out, kind, score=score, overlap=overlap).items()
+        for kind, images in every.items()
+        for image, found in images.items()
         for box, one in zip(found.box.tolist(), found.score, strict=True)
     ]
     if not answers:
@@ -92,7 +114,7 @@ def mean_average_precision(
 def _annotations(y: NDArray[np.float32], kinds: list[int]) -> dict[str, list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for image, objects in enumerate(y):
-        for kind, left, top, right, bottom in objects.tolist():
+        for kind, left, top, right, bottom in objects[:, :5].tolist():
             if kind == NOTHING:
                 continue
             # A region to be ignored is one for every class.

@@ -80,10 +80,14 @@ def miss_rates(
     *,
     subsets: Sequence[Subset] = SUBSETS,
     overlap: float = 0.5,
+    few: bool = False,
 ) -> tuple[MissRate, ...]:
     """Log-average miss rate of each subset, over every image of ``truth``.
 
-    A subset without people has no figure: ``value`` is None.
+    With fewer than a hundred images one false find is too many for the lowest rates; the benchmark
+    then takes the recall of all finds, so that a false find before all others counts for nothing.
+    With ``few`` nothing is found at such a rate. A subset without people has no figure: ``value``
+    is None.
 
     Raises:
         DataError: if there is no image, or detections are given of one that is not annotated.
@@ -93,7 +97,7 @@ def miss_rates(
     strange = set(found) - set(truth)
     if strange:
         raise DataError(f"detections of image {min(strange)}, which is not annotated")
-    return tuple(_subset(truth, found, subset, overlap) for subset in subsets)
+    return tuple(_subset(truth, found, subset, overlap, few=few) for subset in subsets)
 
 
 def read_boxes(tree: Mapping[str, Iterable[Mapping[str, object]]]) -> dict[int, Boxes]:
@@ -124,7 +128,12 @@ def read_boxes(tree: Mapping[str, Iterable[Mapping[str, object]]]) -> dict[int, 
 
 
 def _subset(
-    truth: Mapping[int, Boxes], found: Mapping[int, Detections], subset: Subset, overlap: float
+    truth: Mapping[int, Boxes],
+    found: Mapping[int, Detections],
+    subset: Subset,
+    overlap: float,
+    *,
+    few: bool,
 ) -> MissRate:
     scores, hits, people = [], [], 0
     for image, boxes in sorted(truth.items()):
@@ -142,7 +151,7 @@ def _subset(
             hits.append(hit)
     if people == 0:
         return MissRate(subset=subset.name, value=None, missed=(), people=0, images=len(truth))
-    missed = _missed(scores, hits, people, len(truth))
+    missed = _missed(scores, hits, people, len(truth), few=few)
     with np.errstate(divide="ignore"):  # none missed at some rate: the mean of logarithms is 0
         value = float(np.exp(np.log(missed).mean()))
     return MissRate(
@@ -212,12 +221,18 @@ def _overlaps(
 
 
 def _missed(
-    scores: list[NDArray[np.float64]], hits: list[NDArray[np.bool_]], people: int, images: int
+    scores: list[NDArray[np.float64]],
+    hits: list[NDArray[np.bool_]],
+    people: int,
+    images: int,
+    *,
+    few: bool,
 ) -> NDArray[np.float64]:
     """The share of people missed at each rate of :data:`FPPI`.
 
     Where the best detection of all is already too much for a rate, which needs fewer than a
-    hundred images, the benchmark takes the recall of all detections; so does this.
+    hundred images, the benchmark takes the recall of all detections; so does this, but for
+    ``few``.
     """
     score = np.concatenate(scores) if scores else np.zeros(0)
     hit = np.concatenate(hits) if hits else np.zeros(0, dtype=np.bool_)
@@ -226,5 +241,6 @@ def _missed(
     rate = np.cumsum(~hit) / images
     if len(recall) == 0:
         return np.ones_like(FPPI)
-    missed: NDArray[np.float64] = 1.0 - recall[np.searchsorted(rate, FPPI, side="right") - 1]
-    return missed
+    place = np.searchsorted(rate, FPPI, side="right") - 1
+    missed: NDArray[np.float64] = 1.0 - recall[place]
+    return np.where(place < 0, 1.0, missed) if few else missed

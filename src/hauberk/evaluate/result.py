@@ -48,6 +48,20 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a detector found in every image, untouched (``attack`` empty) or attacked.
+
+    ``image`` ``(finds,)`` is the row of the image, ``rows`` ``(finds, 6)`` float32 a class, a box
+    as left, top, width and height in pixels, and a score. What overlapped is suppressed already.
+    """
+
+    attack: str
+    eps: float
+    image: NDArray[np.int64]
+    rows: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttackResult:
     """One attack at every eps: who stayed right, ``(eps, n)`` bool.
 
@@ -69,6 +83,7 @@ class Robustness:
     """Which samples of a dataset stay right, untouched (``clean``, ``(n,)`` bool) and attacked.
 
     ``eps`` ascends; ``gradient`` and ``probes`` are None where the model gives no gradient.
+    ``found`` holds a detector's finds, untouched and under each attack at the threat's own eps.
     """
 
     name: str
@@ -81,6 +96,7 @@ class Robustness:
     gradient: GradientHealth | None = None
     probes: Probes | None = None
     examples: tuple[Example, ...] = ()
+    found: tuple[Found, ...] = ()
 
     @cached_property
     def n(self) -> int:

@@ -14,10 +14,13 @@ from hauberk.attack.attack import describe
 from hauberk.attack.ball import Ball
 from hauberk.attack.victim import module_of, quiet, require
 from hauberk.core.data import Batch
+from hauberk.core.detection import Detection
 from hauberk.core.errors import HauberkError, UserError
 from hauberk.core.model import Access
 from hauberk.core.task import Classification
 from hauberk.evaluate.batch_size import fitting
+from hauberk.evaluate.boxes import annotated
+from hauberk.evaluate.detected import Sightings
 from hauberk.evaluate.gradient import gradient_health
 from hauberk.evaluate.probes import probe
 from hauberk.evaluate.result import AttackResult, Example, Robustness
@@ -97,6 +100,9 @@ class _Evaluation:
         sample = torch.from_numpy(data.x[start]).to(self.device)
         self.batch_size = run.batch_size or fitting(model, sample)
         self.examples: list[Example] = []
+        self.aim = task.to_the_end() if isinstance(task, Detection) else task
+        kinds = annotated(data.y) if isinstance(task, Detection) else []
+        self.sightings = Sightings(kinds) if kinds else None
         self.done = self.total = 0
 
     def robustness(
@@ -104,8 +110,12 @@ class _Evaluation:
     ) -> Robustness:
         clean = np.zeros(len(self.data), dtype=np.bool_)
         for batch in self.batches(self.rows):
-            clean[batch.index] = self.right(batch.x, batch.y)
-        self.total = int(clean.sum()) * len(attacks) * len(threats)
+            out = self.out(batch.x)
+            clean[batch.index] = self.task.correct(out, batch.y).cpu().numpy()
+            if self.sightings is not None:
+                self.sightings.see("", 0.0, batch.index, out)
+        attacked = int(clean.sum()) if self.sightings is None else len(self.rows)
+        self.total = attacked * len(attacks) * len(threats)
         found = tuple(
             self.attack(name, attack, threats, clean, example_eps=threat.eps)
             for name, attack in attacks.items()
@@ -131,6 +141,7 @@ class _Evaluation:
                 fallen=self.felled(found, threats, threat, clean),
             ),
             examples=tuple(self.examples),
+            found=() if self.sightings is None else self.sightings.found(),
         )
 
     def attack(
@@ -146,14 +157,19 @@ class _Evaluation:
         alone = np.repeat(clean[None], len(threats), axis=0)
         # Those that fell at a smaller eps are attacked again: it costs little, since they fall
         # within a few steps, and only so can it be seen that accuracy does not rise with eps.
-        standing = np.flatnonzero(clean)
+        # Of a detector every image is: its figures count all that it still finds in one.
+        standing = np.flatnonzero(clean) if self.sightings is None else self.rows
         for threat, correct in zip(threats, alone, strict=True):
             for batch in self.batches(standing):
                 rng = np.random.default_rng([self.seed, crc32(name.encode())])
-                points = attack(self.model, batch, threat, task=self.task, rng=rng)
+                points = attack(self.model, batch, threat, task=self.aim, rng=rng)
                 self.check(points, batch, threat, name)
-                correct[batch.index] = self.right(points, batch.y)
+                out = self.out(points)
+                right = self.task.correct(out, batch.y).cpu().numpy()
+                correct[batch.index] = right & clean[batch.index]
                 if isclose(threat.eps, example_eps, rel_tol=1e-6):
+                    if self.sightings is not None:
+                        self.sightings.see(name, threat.eps, batch.index, out)
                     self.collect(points, batch, correct, name, threat.eps)
                 self.advance(len(batch))
         return AttackResult(
@@ -191,12 +207,9 @@ class _Evaluation:
                 index=index,
             )
 
-    def right(self, points: Tensor, y: Tensor) -> NDArray[np.bool_]:
+    def out(self, points: Tensor) -> Tensor:
         with torch.no_grad():
-            answered: NDArray[np.bool_] = (
-                self.task.correct(self.model(points.clone()), y).cpu().numpy()
-            )
-        return answered
+            return self.model(points.clone())
 
     def check(self, points: Tensor, batch: Batch, threat: ThreatModel, name: str) -> None:
         if points.shape != batch.x.shape or points.dtype != batch.x.dtype:

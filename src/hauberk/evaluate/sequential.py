@@ -10,6 +10,7 @@ import numpy as np
 from hauberk.core.errors import DataError, UserError
 from hauberk.core.interval import wilson
 from hauberk.core.sharding import cut
+from hauberk.evaluate.result import Found
 from hauberk.evaluate.robustness import EXAMPLES, evaluate
 from hauberk.evaluate.run import Run
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from hauberk.core.ports import Shard
     from hauberk.core.threat import ThreatModel
     from hauberk.evaluate.result import AttackResult, Robustness
+
+
+_FINDS = ("image", "rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,7 @@ def merge(parts: Sequence[Robustness]) -> Robustness:
         gradient=_sum([part.gradient for part in parts]),
         probes=_sum([part.probes for part in parts]),
         examples=tuple(examples[:EXAMPLES]),
+        found=_put_together([part.found for part in parts]),
     )
 
 
@@ -154,6 +159,17 @@ def _joined(parts: Sequence[AttackResult]) -> AttackResult:
         alone=np.concatenate([part.alone for part in parts], axis=1),
         seconds=sum(part.seconds for part in parts),
     )
+
+
+def _put_together(parts: Sequence[tuple[Found, ...]]) -> tuple[Found, ...]:
+    """The finds of all parts."""
+    kinds = dict.fromkeys((one.attack, one.eps) for part in parts for one in part)
+    whole = []
+    for attack, eps in kinds:
+        mine = [one for part in parts for one in part if (one.attack, one.eps) == (attack, eps)]
+        image, rows = (np.concatenate([getattr(one, key) for one in mine]) for key in _FINDS)
+        whole.append(Found(attack=attack, eps=eps, image=image, rows=rows))
+    return tuple(whole)
 
 
 def _sum(parts: Sequence[Any]) -> Any:

@@ -17,12 +17,12 @@ from hauberk.core.model import Access
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate.gradient import GradientHealth
 from hauberk.evaluate.probes import Probes
-from hauberk.evaluate.result import AttackResult, Example, Robustness
+from hauberk.evaluate.result import AttackResult, Example, Found, Robustness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FORM = 1
+_FORM = 2
 _PICTURES = ("clean", "adversarial")
 
 
@@ -55,6 +55,7 @@ def encode(result: Robustness) -> bytes:
             {name: value for name, value in vars(one).items() if name not in _PICTURES}
             for one in result.examples
         ],
+        "found": [{"attack": one.attack, "eps": one.eps} for one in result.found],
     }
     arrays: dict[str, NDArray[Any]] = {
         "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8),
@@ -65,6 +66,8 @@ def encode(result: Robustness) -> bytes:
     for number, example in enumerate(result.examples):
         for name in _PICTURES:
             arrays[f"{name}{number}"] = getattr(example, name)
+    for number, found in enumerate(result.found):
+        arrays[f"image{number}"], arrays[f"rows{number}"] = found.image, found.rows
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # stub takes bool for arrays
     return buffer.getvalue()
@@ -122,6 +125,10 @@ def _result(facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Robustnes
                 **one, clean=arrays[f"clean{number}"], adversarial=arrays[f"adversarial{number}"]
             )
             for number, one in enumerate(facts["examples"])
+        ),
+        found=tuple(
+            Found(**one, image=arrays[f"image{number}"], rows=arrays[f"rows{number}"])
+            for number, one in enumerate(facts["found"])
         ),
     )
 

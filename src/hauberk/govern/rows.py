@@ -142,7 +142,9 @@ def _sense(code: str) -> Sense:
 def _claim(evidence: Evidence) -> str:
     title = RULES[evidence.rule].title if evidence.rule in RULES else evidence.message
     attack, eps = evidence.spec.get("attack"), evidence.spec.get("eps")
-    told = [str(attack)] if isinstance(attack, str) else []
+    part = evidence.spec.get("part")
+    told = [part] if isinstance(part, str) else []
+    told += [str(attack)] if isinstance(attack, str) else []
     told += [f"eps {number(eps)}"] if isinstance(eps, int | float) else []
     return f"{title} ({', '.join(told)})" if told else title
 

@@ -155,7 +155,7 @@ def losses(out: Tensor, y: Tensor, labels: Sequence[int], *, nearest: int) -> Te
     kind, real = y[..., 0].long(), y[..., 0] >= 0
     objects = real.sum(1).clamp_min(1)
     taught = _taught(out.detach(), y, nearest)  # (batch, objects, boxes)
-    shared = overlaps(y[..., 1:], out.detach()[..., :4])
+    shared = overlaps(y[..., 1:5], out.detach()[..., :4])
     shared = shared.where(kind[:, :, None] != NOTHING, shared.new_zeros(()))
     free = (shared.amax(1) < _APART) & ~_inside_ignored(out.detach(), y)
     scores = out[..., 4:].float().clamp(_TINY, 1 - _TINY)
@@ -166,7 +166,7 @@ def losses(out: Tensor, y: Tensor, labels: Sequence[int], *, nearest: int) -> Te
         up = _ALPHA * (1 - one) ** _GAMMA * -one.log()
         down = (1 - _ALPHA) * one**_GAMMA * -(-one).log1p()
         focal = focal + (up * wanted + down * (free & ~taught.any(1))).sum(1)
-    apart = 1 - generalised(y[..., 1:], out[..., :4])
+    apart = 1 - generalised(y[..., 1:5], out[..., :4])
     box = (apart * taught).flatten(1).sum(1) / nearest
     return (focal + box) / objects
 
@@ -188,7 +188,7 @@ def finds(out: Tensor, y: Tensor, *, score: float = 0.4, overlap: float = 0.5) -
     kind, real = y[..., 0].long(), y[..., 0] >= 0
     places = kind.clamp_min(0)[:, :, None].expand(-1, -1, out.shape[1])
     own = out[..., 4:].transpose(1, 2).gather(1, places)
-    shown = ((own >= score) & (overlaps(y[..., 1:], out[..., :4]) >= overlap)).any(2) & real
+    shown = ((own >= score) & (overlaps(y[..., 1:5], out[..., :4]) >= overlap)).any(2) & real
     share = shown.sum(1) / real.sum(1).clamp_min(1)
     return share.where(real.any(1), share.new_ones(()))
 
@@ -196,15 +196,15 @@ def finds(out: Tensor, y: Tensor, *, score: float = 0.4, overlap: float = 0.5) -
 def _taught(out: Tensor, y: Tensor, nearest: int) -> Tensor:
     """Which boxes are taught which object: the nearest by their middles, in the object's size."""
     middle = (out[..., :2] + out[..., 2:4])[:, None] / 2
-    size = (y[..., 3:] - y[..., 1:3]).clamp_min(1.0)[:, :, None]
-    away = ((middle - (y[..., 1:3] + y[..., 3:])[:, :, None] / 2) / size).norm(dim=-1)
+    size = (y[..., 3:5] - y[..., 1:3]).clamp_min(1.0)[:, :, None]
+    away = ((middle - (y[..., 1:3] + y[..., 3:5])[:, :, None] / 2) / size).norm(dim=-1)
     chosen = away.topk(min(nearest, out.shape[1]), dim=2, largest=False).indices
     taught = torch.zeros_like(away, dtype=torch.bool).scatter_(2, chosen, True)  # noqa: FBT003
     return taught & (y[..., 0] >= 0)[:, :, None]
 
 
 def _inside_ignored(out: Tensor, y: Tensor) -> Tensor:
-    part = overlaps(y[..., 1:], out[..., :4], of_second=True)
+    part = overlaps(y[..., 1:5], out[..., :4], of_second=True)
     return (part * (y[..., :1] == IGNORED)).amax(1) >= _APART
 
 

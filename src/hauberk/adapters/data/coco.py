@@ -28,8 +28,9 @@ def load_coco(argument: str, *, classes: Sequence[str] | None = None, every: int
 
     The argument is the annotations' JSON file, beside which the images lie. ``classes`` are the
     names in the order of the detector's scores; without them, the file's categories by id. Boxes
-    of crowds, and those of categories that are not among them, are regions to be ignored. Of the
-    images, which must be of one size, each ``every`` is taken.
+    of crowds, and those of categories that are not among them, are regions to be ignored. Where a
+    box says by ``vis_ratio`` what share of an object is seen, that is a sixth value of each target.
+    Of the images, which must be of one size, each ``every`` is taken.
 
     Raises:
         DataError: if a file is missing, damaged, too large or not of that form.
@@ -43,9 +44,10 @@ def load_coco(argument: str, *, classes: Sequence[str] | None = None, every: int
         order = list(classes) if classes else [titles[number] for number in sorted(titles)]
         label = {number: order.index(name) for number, name in titles.items() if name in order}
         boxes: dict[int, list[list[float]]] = {int(one["id"]): [] for one in images}
+        partly = any("vis_ratio" in one for one in tree["annotations"])
         for one in tree["annotations"]:
             if int(one["image_id"]) in boxes:
-                boxes[int(one["image_id"])].append(_box(one, label))
+                boxes[int(one["image_id"])].append(_box(one, label, partly=partly))
         names = [str(one["file_name"]) for one in images]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"not annotations as COCO writes them: {error!r}", where=where) from None
@@ -54,19 +56,20 @@ def load_coco(argument: str, *, classes: Sequence[str] | None = None, every: int
     most = max(1, *(len(found) for found in boxes.values()))
     if most > _MOST_BOXES:
         raise DataError(f"{most} boxes in one image, more than {_MOST_BOXES}", where=where)
-    y = np.full((len(images), most, 5), NOTHING, dtype=np.float32)
+    y = np.full((len(images), most, 6 if partly else 5), NOTHING, dtype=np.float32)
     for row, found in enumerate(boxes.values()):
         if found:
             y[row, : len(found)] = found
     return Samples(name=path.parent.name, x=_pixels(path.parent, names, where), y=y)
 
 
-def _box(one: Mapping[str, Any], label: Mapping[int, int]) -> list[float]:
+def _box(one: Mapping[str, Any], label: Mapping[int, int], *, partly: bool) -> list[float]:
     left, top, width, height = (float(part) for part in one["bbox"])
     kind = label.get(int(one["category_id"]), IGNORED)
     if one.get("iscrowd") or one.get("ignore"):
         kind = IGNORED
-    return [kind, left, top, left + width, top + height]
+    seen = [float(one.get("vis_ratio", 1.0))] if partly else []
+    return [kind, left, top, left + width, top + height, *seen]
 
 
 def _pixels(folder: Path, names: Sequence[str], where: str) -> NDArray[np.float32]:

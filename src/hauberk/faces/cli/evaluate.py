@@ -217,6 +217,7 @@ def command(
     if left_out:
         heading += f"  {left_out} samples left out"
     *claims, believed = _claims(result, plan.digest, spec)
+    evidence += _detected(plan, result)
     code = _told(output, plan, result, [*claims, *evidence, believed], heading)
     for one in (plan, other):
         if one is not None:
@@ -265,6 +266,13 @@ def _claims(result: Robustness, digest: str, spec: Spec) -> list[Evidence]:
         robust_accuracy=spec.gate.robust_accuracy,
     )
     return [*found, masking(result, digest)]
+
+
+def _detected(plan: Plan, result: Robustness) -> tuple[Evidence, ...]:
+    """A detector's miss rates and precision; nothing of other models."""
+    from hauberk.evaluate.detected import detector_figures
+
+    return detector_figures(result, plan.dataset().y, plan.digest) if result.found else ()
 
 
 def _threat(spec: Spec) -> str:
