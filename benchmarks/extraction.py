@@ -1,19 +1,23 @@
 """Copying a model through the gateway: what the copy is worth when its maker is slowed down.
 
-A real gateway serves a perceptron on MNIST, ``hauberk watch --throttle`` follows it. One client
-sends queries, of the model's own kind or of another, and trains a copy on the answers; its fidelity
-is the share of held-out images on which it agrees with the model. Then an honest client sends as
-many images of his own.
+A real gateway serves a perceptron on MNIST. ``hauberk watch budget`` measures what a copy takes,
+and ``hauberk watch --throttle`` follows the service. One client sends queries, of the model's own
+kind or of another, and trains a copy on the answers; its fidelity is the share of held-out images
+on which it agrees with the model. Then an honest client, whose usual traffic the watch knows, sends
+as many images of his own. An honest client of whom nothing is known is not there: he would do what
+who copies with images of the model's own kind does, and be held as soon.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +29,7 @@ from benchmarks.lab_models import DATA
 from benchmarks.table import Row, at_most, conditions, publish
 from hauberk.adapters.data.idx import load as load_idx
 from hauberk.adapters.http.traffic import Aim, Shot, fire
-from hauberk.adapters.local.programs import Program
+from hauberk.adapters.local.programs import HAUBERK, Program
 from hauberk.adapters.local.rehearsal import CLIENTS
 from hauberk.core.spec import DataSpec, Spec
 from hauberk.guard.shifts import shift
@@ -38,11 +42,12 @@ if TYPE_CHECKING:
 
     Images = NDArray[np.float32]
 
-TRAINED, HELD, USUAL, MOST = 3000, 1000, 2000, 10_000
+TRAINED, HELD, USUAL, MOST = 3000, 1000, 10_000, 10_000
 RATE = 400.0
 """Queries a second."""
-COUNTS = (100, 300, 1000, 3000, 10_000)
+COUNTS = (30, 100, 300, 1000, 3000, 10_000)
 FIDELITY = 0.8
+SIGNS = {"HB-D007", "HB-D014"}
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,15 @@ class Scene:
         prepare(folder / "made", scene.spec)
         return scene
 
+    def budget(self) -> float:
+        """What a copy takes, as the command measures and keeps it."""
+        with self._service("budget") as service:
+            common = ("--config", str(service.config), "--state", str(service.home.folder))
+            subprocess.run([*HAUBERK, "watch", "budget", *common], check=True)
+            kept = service.home.folder / "budget.json"
+            copyfile(kept, self.folder / "made" / kept.name)
+            return float(json.loads(kept.read_text())["queries"])
+
     def usual(self, x: Images, held: Images) -> NDArray[np.int64]:
         """Let an honest client send ``x``; keep the records, and answer ``held``."""
         with self._service("usual") as service:
@@ -171,10 +185,10 @@ def _sent(service: Service, x: Images, who: str) -> list[Shot]:
 
 
 def _flagged(events: Path) -> int | None:
-    """Requests before the first sign of a campaign."""
+    """Answers before the first sign of a campaign, or of a budget that is spent."""
     lines = events.read_text().splitlines() if events.exists() else []
     found = [json.loads(line)["data"] for line in lines]
-    seen = [one["spec"]["requests"] for one in found if one["rule"] == "HB-D007"]
+    seen = [one["spec"]["requests"] for one in found if one["rule"] in SIGNS]
     return int(seen[0]) if seen else None
 
 
@@ -196,7 +210,7 @@ def measure(folder: Path) -> list[Row]:
     seen, rng = pictures(folder), np.random.default_rng(1)
     scene = Scene.prepare(folder)
     answers = scene.usual(seen.usual, seen.held)
-    out = []
+    out = [Row(id="queries that a copy takes, as measured beforehand", measured=scene.budget())]
     for name, make in KINDS.items():
         x = make(seen.own, rng)
         told = scene.ask(name.replace(" ", "-").replace(",", ""), x, CLIENTS[1])
@@ -207,17 +221,19 @@ def measure(folder: Path) -> list[Row]:
         for count, value in curve.items():
             out.append(Row(id=f"{name}: fidelity after {count} answers", measured=value))
         out += [
-            Row(id=f"{name}: queries until the campaign is flagged", measured=told.flagged),
+            Row(id=f"{name}: answers until the client is flagged", measured=told.flagged),
             Row(id=f"{name}: answers until the client is held, of {len(x)}", measured=had),
             at_most(f"{name}: fidelity when flagged, or at the end", noticed, FIDELITY),
             Row(id=f"{name}: fidelity when held, or at the end", measured=last),
         ]
         print(f"{name}: flagged {told.flagged}, {had} answers, fidelity {last:.3f}", flush=True)
     told = scene.ask("honest", seen.honest, CLIENTS[0])
-    label = f"an honest client: queries until a false sign, of {len(seen.honest)}"
-    out.append(Row(id=label, measured=told.flagged))
+    label = f"an honest client with a history: answers until a false sign, of {len(seen.honest)}"
+    out.append(Row(id=label, measured=told.flagged, target="none", holds=told.flagged is None))
     refused = len(seen.honest) - len(told.labels)
-    out.append(at_most(f"an honest client: refused of {len(seen.honest)}", refused, 0))
+    out.append(
+        at_most(f"an honest client with a history: refused of {len(seen.honest)}", refused, 0)
+    )
     return out
 
 

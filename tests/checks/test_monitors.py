@@ -10,6 +10,7 @@ import pytest
 from hauberk.core.registry import BUILT_IN, find
 from hauberk.monitor.accuracy import AccuracyMonitor
 from hauberk.monitor.agreement import AgreementMonitor
+from hauberk.monitor.budget import Budget, BudgetMonitor
 from hauberk.monitor.campaign import CampaignMonitor
 from hauberk.monitor.drift import DriftMonitor
 from hauberk.monitor.faults import FaultMonitor
@@ -40,6 +41,7 @@ MONITORS: dict[str, Callable[[], Monitor]] = {
     "faults": lambda: FaultMonitor(calibration=CALIBRATION),
     "gauge": lambda: GaugeMonitor(gauge=toy_gauge(), calibration=CALIBRATION, limit=0.9),
     "campaign": CampaignMonitor,
+    "budget": lambda: BudgetMonitor(budget=Budget(digest=DIGEST, queries=40)),
     "agreement": lambda: AgreementMonitor(digest=DIGEST, routes=("primary",)),
     "accuracy": lambda: AccuracyMonitor(base_error=0.05),
 }

@@ -15,6 +15,7 @@ from hauberk.core.digest import canonical_json
 from hauberk.core.record import Record
 from hauberk.guard.features import NAMES
 from hauberk.monitor.block import Block, Reader
+from hauberk.monitor.budget import Budget, BudgetMonitor
 from hauberk.monitor.campaign import CampaignMonitor
 from hauberk.monitor.cusum import Cusum
 from hauberk.monitor.run_length import RunLengthMonitor
@@ -91,6 +92,8 @@ def _station(kind: int) -> Station:
         _hedged(), gauge=toy_gauge(), usual=USUAL, repeats=2.0, run_length=300, capacity=12
     )
     made["campaign"] = CampaignMonitor(window=5, run_length=300, capacity=30, tenants=USUAL)
+    told = Budget(digest="sha256:1", queries=20, days=0.002)
+    made["budget"] = BudgetMonitor(budget=told, usual={"tenant/tenant 2": 30}, capacity=40)
     return Station(monitors=made)
 
 
@@ -128,7 +131,7 @@ def test_the_streams_hold_findings_of_most_kinds() -> None:
             station = _station(kind)
             station.fold_all(_stream(seed, 1500))
             codes |= set(station.found)
-    assert {"HB-D001", "HB-D002", "HB-D006", "HB-D007", "HB-D009", "HB-D012"} <= codes
+    assert {"HB-D001", "HB-D002", "HB-D006", "HB-D007", "HB-D009", "HB-D012", "HB-D014"} <= codes
 
 
 @settings(deadline=None, max_examples=40)

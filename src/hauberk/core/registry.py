@@ -70,6 +70,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "monitor": {
         "accuracy": "hauberk.monitor.accuracy:AccuracyMonitor",
         "agreement": "hauberk.monitor.agreement:AgreementMonitor",
+        "budget": "hauberk.monitor.budget:BudgetMonitor",
         "campaign": "hauberk.monitor.campaign:CampaignMonitor",
         "drift": "hauberk.monitor.drift:DriftMonitor",
         "faults": "hauberk.monitor.faults:FaultMonitor",

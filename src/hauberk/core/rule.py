@@ -101,6 +101,15 @@ _ALL = (
         severity=Severity.MEDIUM,
         atlas=("AML.T0015",),
     ),
+    Rule(
+        code="HB-E012",
+        title="answers that a copy takes are known",
+        text="Queries after which a copy of the model, trained on its answers, agrees with it on a "
+        "stated share of other inputs.",
+        sense="at-least",
+        severity=Severity.LOW,
+        atlas=("AML.T0024",),
+    ),
     *DETECTION,
     Rule(
         code="HB-S001",

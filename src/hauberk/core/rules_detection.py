@@ -107,4 +107,13 @@ DETECTION = (
         severity=Severity.CRITICAL,
         atlas=("AML.T0015",),
     ),
+    Rule(
+        code="HB-D014",
+        title="no client was told what a copy takes",
+        text="Answers that one client, or one tenant, got within the budget's days; near copies of "
+        "an input count once.",
+        sense="at-most",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0024",),
+    ),
 )

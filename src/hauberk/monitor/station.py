@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from hauberk.guard.gauge import Gauge
     from hauberk.monitor.fold import Monitor, State
 
-MONITORS = ("attack", "drift", "model", "tenant", "client", "faults", "campaign", "labels", "gauge")
-"""Names of the monitors; the last two need what the calibration or a gauge knows."""
+MONITORS = (
+    *("attack", "drift", "model", "tenant", "client", "faults", "campaign"),
+    *("labels", "gauge", "budget"),
+)
+"""Names of monitors; the last three need what the calibration, a gauge or a budget knows."""
 
 
 def monitors(
@@ -44,7 +47,8 @@ def monitors(
     """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest.
 
     ``usual`` is what :func:`hauberk.monitor.campaign.bases` measured of each tenant: where nine in
-    ten of a client's queries are like one before, ten count as one; else ``repeats`` do.
+    ten of a client's queries are like one before, ten count as one; else ``repeats`` do. That of
+    the budget is not among them: what a copy takes is measured apart.
     """
     tenants = {name: 1.0 / (1.0 - bases["own"]) for name, bases in (usual or {}).items()}
     alike = {"calibration": calibration, "repeats": repeats, "tenants": tenants}
@@ -139,7 +143,7 @@ class Station:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of the same monitors.
+        """Go on from a state of the same monitors; one that the state does not know begins there.
 
         Raises:
             DataError: if it is malformed or of others; what was restored by then stays.
@@ -147,10 +151,10 @@ class Station:
         try:
             known, seq, records = state["monitors"], state["seq"], state["records"]
             found, mark = dict(state["found"]), str(state["mark"])
-            if list(known) != list(self.monitors) or type(seq) is not int:
+            if not set(known) <= set(self.monitors) or type(seq) is not int:
                 raise DataError("a state of other monitors", where="station")
-            for name, monitor in self.monitors.items():
-                monitor.restore(known[name])
+            for name, state_of_one in known.items():
+                self.monitors[name].restore(state_of_one)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"malformed: {error}", where="station") from None
         self.seq, self.records, self.found, self._mark = seq, int(records), found, mark

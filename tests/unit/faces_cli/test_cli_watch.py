@@ -169,3 +169,40 @@ def test_metrics_are_those_that_the_alert_rules_ask_for() -> None:
             for name in re.findall(r"hauberk_watch_\w+", rule["expr"]):
                 assert f"# TYPE {name.removesuffix('_total')}" in text, name
             assert rule["annotations"]["summary"]
+
+
+def test_a_stream_that_repeats_itself_is_told_unless_that_is_known(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = [msgspec.structs.replace(r, fingerprint="ab" * 16, tenant="video") for r in QUIET]
+    log = tmp_path / "still.jsonl"
+    log.write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in still))
+    given = ["watch", "replay", str(log), "--state", str(state), "--monitor", "faults"]
+    run(given)
+    assert "of 'video' are like one shortly before" in capsys.readouterr().err
+    run([*given, "--usual", str(log)])
+    assert "like one shortly before" not in capsys.readouterr().err
+
+
+def test_a_client_that_was_told_what_a_copy_takes_is_found(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    from hauberk.adapters.local.copying import keep
+    from hauberk.monitor.budget import Budget
+
+    rng = np.random.default_rng(0)
+    asked = [
+        msgspec.structs.replace(r, fingerprint=rng.bytes(16).hex(), tenant="a", principal="m")
+        for r in QUIET
+    ]
+    log = tmp_path / "asked.jsonl"
+    log.write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in asked))
+    given = ["replay", str(log), "--state", str(state), "--monitor", "budget"]
+    assert call(capsys, *given)[1]["found"] == {}, "nothing is known of this model"
+    keep(state, Budget(digest=DIGEST, queries=200))
+    assert call(capsys, *given)[1]["found"] == {"HB-D014": 2}
+    assert call(capsys, *given, "--usual", str(log))[1]["found"] == {}
+    keep(state, Budget(digest="sha256:another", queries=200))
+    assert call(capsys, *given)[1]["found"] == {}, "a budget is one model's"

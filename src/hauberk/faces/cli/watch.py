@@ -5,24 +5,28 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 
-from hauberk.faces.cli import options
+from hauberk.faces.cli import options, watch_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hauberk.adapters.http.watch_metrics import Metrics
     from hauberk.adapters.local.cloud_events import Sink
     from hauberk.adapters.local.home import Home
     from hauberk.adapters.local.watching import Watched
     from hauberk.core.evidence import Evidence
+    from hauberk.core.record import Record
     from hauberk.core.spec import Spec
     from hauberk.faces.cli.output import Output
+    from hauberk.monitor.fold import Monitor
     from hauberk.monitor.station import Station
 
 _PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
@@ -57,6 +61,9 @@ def command(ctx: click.Context, **given: Any) -> int:
     return _follow(sinks, **given)
 
 
+command.add_command(watch_budget.command, "budget")
+
+
 @command.command()
 @click.argument("log", type=click.Path(exists=True, path_type=Path))
 @click.option("--monitor", "only", multiple=True, help="Only this monitor; again for more.")
@@ -82,22 +89,15 @@ def replay(
     """
     from hauberk.adapters.local.watching import batches, lines
     from hauberk.core.errors import UnknownNameError
-    from hauberk.monitor.station import MONITORS, Station, monitors
+    from hauberk.monitor.alike import MOST
+    from hauberk.monitor.station import MONITORS, Station
 
     for name in only:
         if name not in MONITORS:
             raise UnknownNameError(name, MONITORS, kind="monitor")
-    pair = _pair(state)
-    station = Station(
-        monitors=monitors(
-            pair.calibration,
-            gauge=pair.gauge,
-            alpha=spec.detect.alpha,
-            usual=_bases(usual),
-            repeats=spec.detect.repeats,
-            only=only or MONITORS,
-        )
-    )
+    made = _monitors(_pair(state), state, spec, Usual.of(usual), output)
+    _warn_of_repeats(islice(lines(log), MOST), spec, usual is not None, output)
+    station = Station(monitors={k: one for k, one in made.items() if not only or k in only})
     found: list[tuple[int, Evidence]] = []
     began = time.perf_counter()
     for batch in batches(lines(log), _BATCH):
@@ -139,7 +139,7 @@ def _follow(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watch = _Watch(home, spec, sinks, output, throttle=throttle, usual=_bases(usual))
+    watch = _Watch(home, spec, sinks, output, throttle=throttle, usual=Usual.of(usual))
     if metrics_port:
         from hauberk.adapters.http.watch_metrics import Metrics
 
@@ -168,7 +168,7 @@ class _Watch:
         output: Output,
         *,
         throttle: bool,
-        usual: Mapping[str, Mapping[str, float]],
+        usual: Usual,
     ) -> None:
         from hauberk.adapters.local.shared_watch import SharedWatch
         from hauberk.adapters.local.sharing import Reach
@@ -182,6 +182,7 @@ class _Watch:
         self.key, self.station = "", _no_station()
         self.saved = 0.0
         self.told: set[str] = set()
+        self.seen: list[Record] | None = []
         self.owed: list[tuple[str, str, str, float]] = []
 
     def attempt(self) -> bool:
@@ -203,6 +204,7 @@ class _Watch:
         if self.shared and not self.shared.holds(self.key, self.station, at=time.time()):
             return False
         batch = self.records.read(self.station.seq, _BATCH)
+        self.look(batch)
         for _, evidence in self.station.fold_all(batch):
             self.tell(evidence)
         self.settle()
@@ -212,24 +214,28 @@ class _Watch:
             self.metrics.show(self.station)
         return bool(batch)
 
+    def look(self, batch: list[Record]) -> None:
+        """Once there are records enough: whether they repeat each other."""
+        if self.seen is None:
+            return
+        self.seen += batch
+        if len(self.seen) >= _BATCH:
+            known = bool(self.usual.bases)
+            _warn_of_repeats(self.seen, self.spec, known, self.output)
+            self.seen = None
+
     def adopt(self) -> None:
         """Watch the pair that is in force: another one is watched from its first record on."""
         from hauberk.adapters.local.watching import resume
         from hauberk.core.digest import digest_json
-        from hauberk.monitor.station import Station, monitors
+        from hauberk.monitor.station import Station
 
         pair = _pair(self.home.folder)
         key = digest_json([pair.routing.primary, pair.routing.twin, pair.routing.calibration])
         if key == self.key:
             return
         seq = self.station.seq
-        made = monitors(
-            pair.calibration,
-            gauge=pair.gauge,
-            alpha=self.spec.detect.alpha,
-            usual=self.usual,
-            repeats=self.spec.detect.repeats,
-        )
+        made = _monitors(pair, self.home.folder, self.spec, self.usual, self.output)
         self.key, self.station = key, Station(monitors=made, seq=seq)
         if self.shared is None and resume(self.path, key, self.station):
             self.output.say(f"goes on after record {self.station.seq}")
@@ -297,6 +303,25 @@ class _Watch:
             self.output.say(what)
 
 
+def _warn_of_repeats(
+    records: Iterable[Record],
+    spec: Spec,
+    known: bool,  # noqa: FBT001
+    output: Output,
+) -> None:
+    """Say where requests repeat each other and nothing says that they may."""
+    from hauberk.monitor.alike import alike
+
+    if known or spec.detect.repeats > 1:
+        return
+    for tenant, found in alike(records).items():
+        output.say(
+            f"{found.share:.0%} of the requests of {tenant!r} are like one shortly before,"
+            f"about {found.repeats:.0f} in a row: if that is usual, set detect.repeats or give "
+            "--usual, or there will be false alarms; if not, someone searches the model"
+        )
+
+
 def _no_station() -> Station:
     from hauberk.monitor.station import Station
 
@@ -310,12 +335,45 @@ def _sinks(events: Path | None, webhook: str) -> list[Sink]:
     return [*made, Webhook(webhook)] if webhook else made
 
 
-def _bases(log: Path | None) -> dict[str, dict[str, float]]:
-    """What each tenant's benign records show of the signs of a campaign."""
-    from hauberk.adapters.local.watching import lines
-    from hauberk.monitor.campaign import bases
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """What benign records show of each tenant: signs of a campaign, and how much is asked."""
 
-    return bases(lines(log)) if log else {}
+    bases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    volumes: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, log: Path | None) -> Usual:
+        """Read a log; without one nothing is known."""
+        from hauberk.adapters.local.watching import lines
+        from hauberk.monitor.budget import volumes
+        from hauberk.monitor.campaign import bases
+
+        if log is None:
+            return cls()
+        return cls(bases=bases(lines(log)), volumes=volumes(lines(log)))
+
+
+def _monitors(
+    pair: Watched, state: Path, spec: Spec, usual: Usual, output: Output
+) -> dict[str, Monitor]:
+    """All monitors that a pair can have; what one of them lacks is said."""
+    from hauberk.adapters.local.copying import kept
+    from hauberk.monitor.budget import BudgetMonitor
+    from hauberk.monitor.station import monitors
+
+    made = monitors(
+        pair.calibration,
+        gauge=pair.gauge,
+        alpha=spec.detect.alpha,
+        usual=usual.bases,
+        repeats=spec.detect.repeats,
+    )
+    budget = kept(state, pair.routing.primary)
+    if budget is None:
+        output.say("what a copy of this model takes is not known: `hauberk watch budget` tells")
+        return made
+    return {**made, "budget": BudgetMonitor(budget=budget, usual=usual.volumes)}
 
 
 def _kind(found: list[Evidence]) -> dict[str, str]:

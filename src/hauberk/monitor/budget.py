@@ -1,0 +1,323 @@
+"""BudgetMonitor: has a client been told what a copy of the model takes?"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from hauberk.core.errors import DataError, UserError
+from hauberk.core.evidence import Evidence, Verdict
+from hauberk.core.rule import RULES
+from hauberk.guard.fingerprint import BITS
+from hauberk.monitor import likeness
+from hauberk.monitor.fold import State, read_counts, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from hauberk.core.record import Record
+    from hauberk.monitor.block import Block
+
+DAY = 86_400.0
+HEADROOM = 2.0
+"""How many times what was usual a client may ask before it counts."""
+_WINDOW, _RADIUS, _NAME, _TICKS = 8, 15, 256, 1e6
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was measured of the model ``digest``: a copy agrees on ``fidelity`` after ``queries``.
+
+    The queries were of the model's own kind, answered in the form ``answers``. A client may be
+    told ``share`` of that in ``days``.
+    """
+
+    digest: str
+    queries: float
+    fidelity: float = 0.8
+    share: float = 0.5
+    days: float = 1.0
+    answers: str = "labels"
+
+    @property
+    def limit(self) -> float:
+        """Answers after which a client counts."""
+        return max(1.0, self.share * self.queries)
+
+
+@dataclass(slots=True)
+class _Client:
+    """Newest fingerprints, and when what was told is forgotten, in millionths of a second."""
+
+    seen: deque[int]
+    until: int = 0
+
+
+@dataclass(kw_only=True, eq=False)
+class BudgetMonitor:
+    """Evidence ``HB-D014`` on a client that was told enough of what a copy takes.
+
+    An answer counts unless its input is within 15 of 128 bits of one of the client's last eight,
+    as a retry or the next frame of a video is. What was told is forgotten evenly, a whole limit
+    in the budget's days. ``usual`` holds what :func:`volumes` counted of benign traffic: whom it
+    names may ask ``HEADROOM`` times as much, where that is more. A tenant is held to twice its own
+    usual sum, so that sybils meet there; one of whom nothing is known is not.
+
+    Who asks no more than the budget in its days is not found, nor is a client whose usual traffic
+    is more than what a copy takes: a copy made from it cannot be told from its work.
+
+    Raises:
+        UserError: if a setting is out of range.
+    """
+
+    budget: Budget
+    usual: Mapping[str, int] = field(default_factory=dict)
+    capacity: int = 1024
+    _last: int = field(init=False, default=-1, repr=False)
+
+    def __post_init__(self) -> None:
+        one = self.budget
+        if not (one.queries >= 1 and 0 < one.share <= 1 and 0 < one.days < float("inf")):
+            raise UserError("queries must be at least 1, share within (0, 1], days above 0")
+        if self.capacity < 1 or any(count < 0 for count in self.usual.values()):
+            raise UserError("capacity must be at least 1, and no usual count below 0")
+        self._counts = {"used": 0, "ignored": 0, "alarms": 0}
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._period = int(one.days * DAY * _TICKS)
+        self._dropped = 0
+
+    def limit(self, name: str) -> float:
+        """How many answers a client, or a tenant, may get."""
+        return max(self.budget.limit, HEADROOM * self.usual.get(name, 0))
+
+    def update(self, record: Record, /) -> Evidence | None:
+        """Take one record; a record whose ``seq`` is not new changes nothing."""
+        if record.seq <= self._last:
+            return None
+        self._last = record.seq
+        if record.outcome not in {"pass", "flag"}:
+            self._counts["ignored"] += 1
+            return None
+        self._counts["used"] += 1
+        found, mark = None, _number(record.fingerprint)
+        for name in self._names(record):
+            client = self._client(name)
+            if mark is not None:
+                near = any((mark ^ one).bit_count() <= _RADIUS for one in client.seen)
+                client.seen.append(mark)
+                if near:
+                    continue
+            at, cost = _ticks(record.at), self._cost(name)
+            client.until = max(client.until, at) + cost
+            if client.until - at >= self._period and found is None:
+                client.until = 0
+                found = self._alarm(record, name)
+        return found
+
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        """As :class:`hauberk.monitor.block.Skips`."""
+        if block.seq[start] <= self._last:
+            return start
+        seen = block.once(("budget", self._dropped), lambda: self._look(block, start))
+        if seen is None:
+            return start
+        rows = start + np.flatnonzero(seen.answered[start:end])
+        groups: dict[str, list[int]] = {}
+        for row in rows.tolist():
+            for name in self._names(block.records[row]):
+                groups.setdefault(name, []).append(row)
+        if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
+            return start  # someone would have to make room
+        stop, moved = end, []
+        for name, places in groups.items():
+            client, cost = self._clients.get(name), self._cost(name)
+            part = np.array(places)
+            fresh = seen.fresh[part, int(name.startswith("tenant/"))]
+            if not fresh.any():
+                moved.append((places, name, client.until if client else 0))
+                continue
+            at = seen.at[part[fresh]]
+            steps = cost * np.arange(len(at) + 1)
+            start_at = client.until if client else 0
+            until = np.maximum.accumulate(np.maximum(at, start_at) - steps[:-1]) + steps[1:]
+            loud = until - at >= self._period
+            if loud.any():
+                stop = min(stop, int(part[fresh][loud.argmax()]))
+            moved.append((places, name, int(until[-1])))
+        if stop < end:
+            return self.skip(block, start, stop) if stop > start else start
+        for places, name, at_last in sorted(moved, key=lambda one: one[0][-1]):
+            client = self._clients.setdefault(name, _Client(deque(maxlen=_WINDOW)))
+            client.seen.extend(seen.numbers[row] for row in places[-_WINDOW:])
+            client.until = at_last
+            self._clients.move_to_end(name)
+        self._counts["used"] += len(rows)
+        self._counts["ignored"] += end - start - len(rows)
+        self._last = block.seq[end - 1]
+        return end
+
+    def _look(self, block: Block, start: int) -> _Seen | None:
+        """A block from ``start`` on; None where a fingerprint is missing or malformed."""
+        marks = [record.fingerprint for record in block.records]
+        words = likeness.words(marks)
+        if words is None:
+            return None
+        answered = np.array([r.outcome in {"pass", "flag"} for r in block.records], dtype=np.bool_)
+        fresh = np.ones((len(block), 2), dtype=np.bool_)
+        groups: dict[str, list[int]] = {}
+        for row in (start + np.flatnonzero(answered[start:])).tolist():
+            for name in self._names(block.records[row]):
+                groups.setdefault(name, []).append(row)
+        for name, rows in groups.items():
+            client = self._clients.get(name)
+            before = likeness.of_numbers(client.seen if client else ())
+            near = likeness.near(before, words[rows], room=_WINDOW, radius=_RADIUS)
+            fresh[rows, int(name.startswith("tenant/"))] = ~near
+        return _Seen(
+            answered=answered,
+            fresh=fresh,
+            numbers=[int(mark, 16) for mark in marks],
+            at=np.array([_ticks(record.at) for record in block.records], dtype=np.int64),
+        )
+
+    def _names(self, record: Record) -> tuple[str, ...]:
+        """Of whom a record is: a client, and a tenant of whom something is known."""
+        client = f"client/{record.tenant}/{record.principal}"[:_NAME]
+        tenant = f"tenant/{record.tenant}"[:_NAME]
+        return (client, tenant) if tenant in self.usual else (client,)
+
+    def _cost(self, name: str) -> int:
+        """By how much one answer puts off the time at which all is forgotten."""
+        return max(1, int(self._period / self.limit(name)))
+
+    def _client(self, name: str) -> _Client:
+        client = self._clients.get(name)
+        if client is None:
+            if len(self._clients) >= self.capacity:
+                self._make_room()
+            client = self._clients[name] = _Client(deque(maxlen=_WINDOW))
+        self._clients.move_to_end(name)
+        return client
+
+    def _make_room(self) -> None:
+        """Drop who was told the least of the longest unseen; a flood of names pushes no one out."""
+        self._dropped += 1
+        oldest = [name for name, _ in zip(self._clients, range(8), strict=False)]
+        del self._clients[min(oldest, key=lambda name: self._clients[name].until)]
+
+    def _alarm(self, record: Record, name: str) -> Evidence:
+        self._counts["alarms"] += 1
+        rule, budget, limit = RULES["HB-D014"], self.budget, self.limit(name)
+        kind, _, rest = name.partition("/")
+        whose = record.principal[:80] if kind == "client" else rest[:80]
+        part = limit / budget.queries
+        return Evidence(
+            rule=rule.code,
+            subject=record.digest,
+            verdict=Verdict.FAIL,
+            severity=rule.severity,
+            atlas=rule.atlas,
+            value=limit,
+            limit=limit,
+            message=f"the {kind} {whose!r} was told {limit:.0f} answers within {budget.days:g} "
+            f"days, {part:.2g} of what a copy that agrees on {budget.fidelity:.0%} takes",
+            spec={
+                "scope": kind,
+                "whose": whose,
+                "tenant": record.tenant[:80],
+                "action": "step-up",
+                "requests": int(limit),
+                "queries": budget.queries,
+                "usual": self.usual.get(name, 0),
+                "seq": record.seq,
+                "at": record.at,
+            },
+        )
+
+    def state(self) -> State:
+        """Everything learned so far, as JSON."""
+        return {
+            "last": self._last,
+            "counts": dict(self._counts),
+            "clients": {
+                name: ["".join(f"{mark:032x}" for mark in client.seen), client.until]
+                for name, client in self._clients.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from a state of a monitor of the same settings.
+
+        Raises:
+            DataError: if the state is malformed; the monitor is then as it was before.
+        """
+        read_state(state, self._restore, "budget monitor")
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        last, counts, known = state["last"], read_counts(state, self._counts), state["clients"]
+        if type(last) is not int or not isinstance(known, dict) or len(known) > self.capacity:
+            raise DataError("the place in the stream is malformed", where="budget monitor")
+        clients: OrderedDict[str, _Client] = OrderedDict()
+        digits = BITS // 4
+        for name, (marks, until) in known.items():
+            read = [_number(marks[at : at + digits]) for at in range(0, len(marks), digits)]
+            seen = [mark for mark in read if mark is not None]
+            if len(seen) < len(read) or len(read) > _WINDOW or type(until) is not int:
+                raise DataError("a client is malformed", where="budget monitor")
+            clients[name] = _Client(deque(seen, maxlen=_WINDOW), until)
+        self._last, self._counts, self._clients = last, counts, clients
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """A block as this monitor sees it; ``fresh`` ``(n, 2)`` by client and by tenant."""
+
+    answered: NDArray[np.bool_]
+    fresh: NDArray[np.bool_]
+    numbers: list[int]
+    at: NDArray[np.int64]
+
+
+def volumes(records: Iterable[Record], *, days: float = 1.0) -> dict[str, int]:
+    """The most answers that each client and each tenant got within ``days``, as they count.
+
+    For ``BudgetMonitor.usual``; the traffic must be known to be benign.
+    """
+    seen: dict[str, deque[int]] = {}
+    times: dict[str, deque[float]] = {}
+    most: dict[str, int] = {}
+    for record in records:
+        mark = _number(record.fingerprint)
+        if record.outcome not in {"pass", "flag"}:
+            continue
+        for name in (f"client/{record.tenant}/{record.principal}", f"tenant/{record.tenant}"):
+            before = seen.setdefault(name[:_NAME], deque(maxlen=_WINDOW))
+            if mark is not None:
+                near = any((mark ^ one).bit_count() <= _RADIUS for one in before)
+                before.append(mark)
+                if near:
+                    continue
+            told = times.setdefault(name[:_NAME], deque())
+            told.append(record.at)
+            while told[0] <= record.at - days * DAY:
+                told.popleft()
+            most[name[:_NAME]] = max(most.get(name[:_NAME], 0), len(told))
+    return most
+
+
+def _ticks(at: float) -> int:
+    return int(at * _TICKS)
+
+
+def _number(fingerprint: str) -> int | None:
+    if len(fingerprint) != BITS // 4:
+        return None
+    try:
+        return int(fingerprint, 16)
+    except ValueError:
+        return None
