@@ -156,9 +156,12 @@ def redis_program() -> str | None:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A Redis that keeps nothing: its URL and its process, which may be killed."""
-    program, port = redis_program(), free_port()
+def redis_server(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis that keeps nothing: its URL and its process, which may be killed.
+
+    By default it takes a port that is free; another one may take its place there.
+    """
+    program, port = redis_program(), port or free_port()
     assert program is not None, "no redis-server on this machine"
     words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     process = subprocess.Popen([*words, "--dir", str(folder)], stdout=subprocess.DEVNULL)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,7 +10,9 @@ from safetensors.numpy import save
 from hauberk.adapters.local.home import Home
 from hauberk.core.errors import DataError, Untrusted
 from hauberk.core.model import Bounds
+from hauberk.core.spec import parse_spec
 from hauberk.faces.gateway.compose import local_world, model_bounds
+from hauberk.faces.gateway.server import counts_alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,3 +65,20 @@ def test_the_world_refuses_what_nobody_signed(tmp_path: Path) -> None:
     world = local_world(home)
     with pytest.raises(Untrusted):
         world.verify(home.store.put(b"a model"))
+
+
+@pytest.mark.parametrize(
+    ("quota", "share", "alone"),
+    [
+        ({}, {}, False),
+        ({"rows_per_day": 5.0}, {}, True),
+        ({"rows_per_day": 5.0, "backend": "sqlite"}, {}, True),
+        ({"rows_per_day": 5.0, "backend": "sqlite"}, {"backend": "redis"}, True),
+        ({"rows_per_day": 5.0, "backend": "sqlite"}, {"backend": "sqlite"}, False),
+        ({"concurrent": 5, "backend": "redis"}, {}, False),
+    ],
+)
+def test_a_replica_that_counts_for_itself_says_so(
+    quota: dict[str, Any], share: dict[str, Any], alone: bool
+) -> None:
+    assert bool(counts_alone(parse_spec({"quota": quota, "share": share}))) == alone

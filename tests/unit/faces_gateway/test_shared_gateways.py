@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,11 @@ from hauberk.core.spec import ShareSpec, Spec, load_spec
 from hauberk.faces.cli.main import run
 from hauberk.testing.asking import CLIENT
 from hauberk.testing.gateway_fakes import calibration
-from hauberk.testing.servers import free_port, until
+from hauberk.testing.servers import free_port, redis_program, redis_server, until
 from hauberk.testing.toy_onnx import linear_onnx
 
 pytest.importorskip("redis", reason="the redis extra is not installed")
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-pytestmark = pytest.mark.skipif(SERVER is None, reason="no redis-server on this machine")
+pytestmark = pytest.mark.skipif(redis_program() is None, reason="no redis-server on this machine")
 SHAPE = (1, 8, 8)
 PODS = ("one", "two")
 
@@ -45,6 +44,7 @@ class Fleet:
     folder: Path
     port: int = field(default_factory=free_port)
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    servers: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         self.home = Home.create(self.folder)
@@ -78,9 +78,8 @@ class Fleet:
         return found
 
     def redis(self) -> None:
-        words = [str(SERVER), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        words += ["--dir", str(self.folder)]
-        self.started["redis"] = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        server = redis_server(self.folder, self.port)
+        self.started["redis"] = self.servers.enter_context(server)[1]
         until(self.answers)
 
     def answers(self) -> bool:
@@ -134,6 +133,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     for process in fleet.started.values():
         process.kill()
         process.wait()
+    fleet.servers.close()
 
 
 def alike(count: int) -> list[np.ndarray]:

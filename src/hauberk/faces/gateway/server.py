@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from threadpoolctl import threadpool_limits
 
+from hauberk.access.quota import QuotaRules
 from hauberk.adapters.local.home import Home
 from hauberk.adapters.local.records import RecordLog
 from hauberk.adapters.local.sharing import shared_state
@@ -107,9 +108,26 @@ def serve(
         )
         if shared is not None:
             gateway = _sharing(gateway, own, shared, follower)
+        if replica and (why := counts_alone(spec)):
+            gateway.log.write("quotas", why=why)
         if read is not None:
             gateway.watchers.append(Reload(gateway, spec, read, (home.operator,)))
         run(gateway, spec, sock=sock, also=also, state=own, follower=follower)
+
+
+def counts_alone(spec: Spec) -> str:
+    """Why a replica's quotas hold of it alone; empty if they hold of the service, or bound nothing.
+
+    Counts in SQLite are of one directory, which replicas have in common where they share by it.
+    """
+    backend = spec.quota.backend
+    common = backend == "redis" or (backend == "sqlite" and spec.share.backend == "sqlite")
+    if common or not QuotaRules.of(spec.quota).any:
+        return ""
+    return (
+        f"quota.backend is {backend}: each replica counts for itself, so a client gets as many"
+        ' quotas as there are replicas; set it to "redis", or both it and share.backend to "sqlite"'
+    )
 
 
 def _follower(spec: Spec, state: Path, digest: str, shared: GuardState | None) -> Follower:
