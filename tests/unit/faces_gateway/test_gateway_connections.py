@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import uvicorn
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from hauberk.core.spec import parse_spec
+from hauberk.faces.gateway.exchange import Answer
+from hauberk.faces.gateway.limits import Limits
 from hauberk.faces.gateway.listen import listen, reachable
 from hauberk.faces.gateway.meters import Meters
 from hauberk.faces.gateway.protocol import bounded
@@ -28,6 +33,8 @@ from hauberk.testing.gateway_bench import SHAPE, Bench
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from hauberk.faces.gateway.exchange import Call
 
 AUTH = f"Authorization: Bearer {CLIENT}\r\n".encode()
 GET = b"GET /v2 HTTP/1.1\r\nHost: h\r\n" + AUTH
@@ -307,3 +314,64 @@ def test_an_upgrade_is_not_taken(port: int) -> None:
 )
 def test_how_this_machine_reaches_a_host(host: str, seen: str) -> None:
     assert reachable(host) == seen
+
+
+class Echo:
+    """An application that notes what it was asked, and answers at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def respond(self, call: Call) -> Answer:
+        self.asked.append((call.path, bytes(call.whole or b""), call.headers.one(b"x")))
+        return Answer(b"")
+
+
+async def fed(pieces: list[bytes], *, forgetful: bool) -> tuple[list[tuple[Any, ...]], int, bool]:
+    """What an application is asked by these pieces, how many answers go back, whether it ends."""
+    app, wire = Echo(), Wire()
+    config = uvicorn.Config(lambda _: None, lifespan="off")
+    config.load()
+    protocol: Any = bounded(Limits(), app)(config, ServerState(), {})
+    protocol.connection_made(wire)
+    for piece in pieces:
+        if forgetful:
+            protocol._last = None
+        if not wire.closed:
+            protocol.data_received(piece)
+    protocol.connection_lost(None)
+    return app.asked, wire.sent.count(b"HTTP/1.1 200"), wire.closed
+
+
+HEADS = st.sampled_from(
+    [
+        b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n",
+        b"POST /a HTTP/1.1\r\nHost: h\r\nX: 1\r\nContent-Length: %d\r\n\r\n",
+        b"\r\nPOST /b HTTP/1.1\r\nContent-Length: %d\r\n\r\n",
+        b"POST /c HTTP/1.1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
+        b"POST /d HTTP/1.1\nContent-Length: %d\n\n",
+    ]
+)
+BODIES = st.sampled_from([b"", b"12", b"34", b"\r\n", b"\r\n\r\n", b"POST /a HTTP/1.1\r\n\r\n"])
+EXTRA = st.sampled_from([b"", b"", b"", b"\r\n", b"P", b"\r\n\r\n"])
+
+
+AGAIN = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+
+
+@settings(max_examples=300, deadline=None)
+@example([(AGAIN, b"12", b""), (AGAIN, b"12", b"P"), (AGAIN, b"12", b"")], 0)
+@example([(AGAIN, b"\r\n", b"\r\n"), (AGAIN, b"\r\n", b"\r\n")], 0)
+@given(st.lists(st.tuples(HEADS, BODIES, EXTRA), min_size=1, max_size=8), st.integers(0, 300))
+def test_a_head_that_is_known_means_what_the_parser_reads(
+    messages: list[tuple[bytes, bytes, bytes]], cut: int
+) -> None:
+    pieces = [head % len(body) + body + extra for head, body, extra in messages]
+    if cut:
+        whole = b"".join(pieces)
+        pieces = [one for one in (whole[:cut], whole[cut:]) if one]
+
+    async def both() -> None:
+        assert await fed(pieces, forgetful=False) == await fed(pieces, forgetful=True)
+
+    asyncio.run(both())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hauberk.faces.gateway.limits import Limits
 
-_JOINED = 2**16
+_JOINED, _BLANK = 2**16, b"\r\n\r\n"
 _PLAIN = re.compile(rb"/[^%#\x80-\xff]*\Z")  # a path that needs no decoding, and no host before it
 
 
@@ -40,12 +40,13 @@ class Quick(Protocol):
 
 
 class _Head:
-    """The head of a request as it is read; kept, since a client's next one mostly has the same."""
+    """The head of a request as it is read; kept, since a client's next one mostly is the same."""
 
-    __slots__ = ("headers", "pairs", "path", "query", "url")
+    __slots__ = ("headers", "pairs", "path", "query", "raw", "size", "url")
 
     def __init__(self, url: bytes, pairs: list[tuple[bytes, bytes]]) -> None:
         self.url, self.pairs = url, pairs
+        self.raw, self.size = b"", 0  # its own bytes, and those of the whole request
         path, _, self.query = url.partition(b"?")
         self.path = split(path.decode("latin-1"))
         self.headers = Headers(pairs)
@@ -66,6 +67,8 @@ class Bounded(HttpToolsProtocol):
         self._lives = True
         self._first = False  # whether no request of the bytes at hand was answered at once
         self._last: _Head | None = None
+        self._within = False  # whether a message began that is not complete
+        self._seen = self._whole = 0  # messages in the bytes at hand, and the body of the last
         self._answered = 0.0  # when the last request was answered at once, by the loop's clock
         self._idle: asyncio.TimerHandle | None = None
 
@@ -95,10 +98,25 @@ class Bounded(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        last = self._last
+        if (
+            last is not None
+            and last.size == len(data)
+            and not self._within
+            and data.startswith(last.raw)
+            and self._is_free()
+        ):
+            # The bytes of the head before, and as many of a body: they mean what they meant.
+            self._unset_keepalive_if_required()
+            self._answer(data[len(last.raw) :])
+            return
+        fresh, self._seen = not self._within, 0
         if self._head >= 0:
             self._head += len(data)
         self._first = True
         super().data_received(data)
+        if fresh and self._seen == 1 and not self._within and self._last is not last:
+            self._remember(data)
         if self._head > 0 and self._deadline is None and not self.transport.is_closing():
             self._arm()  # the first bytes of a further request, but not all of its head
         if self._parts is not None and not self.transport.is_closing():
@@ -107,7 +125,21 @@ class Bounded(HttpToolsProtocol):
         if self._head > self.limits.header_bytes and not self.transport.is_closing():
             self.send_400_response("The headers are too long.")
 
+    def _remember(self, data: bytes) -> None:
+        """Keep the bytes of a head, if what came is that head and its body and nothing else.
+
+        What a parser might read otherwise is left to it: the blank line that ends the head is the
+        first in it, and the body is as long as its only ``Content-Length`` says.
+        """
+        head, raw = self._last, data[: len(data) - self._whole]
+        if head is None or not self._lives or raw.find(_BLANK) != len(raw) - len(_BLANK):
+            return
+        lengths = [value for name, value in head.pairs if name == b"content-length"]
+        if lengths == [b"%d" % self._whole] and b"transfer-encoding" not in head.headers:
+            head.raw, head.size = raw, len(data)
+
     def on_message_begin(self) -> None:
+        self._within = True
         # The scope is made when it is needed.
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
@@ -127,10 +159,17 @@ class Bounded(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._within = False
         if self._parts is not None:
             parts, self._parts = self._parts, None
-            self._answer(parts[0] if len(parts) == 1 else b"".join(parts))
+            head = self._last
+            if head is None or head.url != self.url or head.pairs != self.headers:
+                self._last = _Head(self.url, self.headers)
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._seen, self._whole = self._seen + 1, len(body)
+            self._answer(body)
         else:
+            self._seen += 2  # not one that is answered at once
             super().on_message_complete()
         self._head = 0
         self._disarm()
@@ -142,21 +181,23 @@ class Bounded(HttpToolsProtocol):
         """
         if self.quick is None or not self._first or self.parser.get_method() != b"POST":
             return False
-        busy = self.pipeline or not (self.cycle is None or self.cycle.response_complete)
-        if busy or self.expect_100_continue or self.flow.write_paused:
+        if self.expect_100_continue or not self._is_free():
             return False
         if self.parser.should_upgrade() or self.parser.get_http_version() != "1.1":
             return False
-        most = self.limits.connections
-        if len(self.connections) >= most or len(self.tasks) >= most:
-            return False
         return _PLAIN.match(self.url) is not None
+
+    def _is_free(self) -> bool:
+        """Whether nothing is before the next request, nor as much as is borne beside it."""
+        busy = self.pipeline or not (self.cycle is None or self.cycle.response_complete)
+        most = self.limits.connections
+        full = len(self.connections) >= most or len(self.tasks) >= most
+        return not (busy or full or self.flow.write_paused)
 
     def _answer(self, body: bytes) -> None:
         assert self.quick is not None
         head = self._last
-        if head is None or head.url != self.url or head.pairs != self.headers:
-            head = self._last = _Head(self.url, self.headers)
+        assert head is not None
         call = Call(
             method="POST",
             path=head.path,
