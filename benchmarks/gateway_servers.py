@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CLASSES = 10
 SHAPES = {"28x28": (1, 28, 28), "3x224x224": (3, 224, 224)}
 SANITISE = ("requantise", "median")
+BOUNDED = ("requests_per_second", "bytes_per_second", "rows_per_day")
 PEERS = Path(__file__).parent / "gateway_peers"
 
 
@@ -91,11 +92,10 @@ def ours(shape: tuple[int, ...], port: int, grpc_port: int, folder: Path, client
 
     (folder / "blobs").mkdir(parents=True)
     world, state = FakeWorld(folder / "blobs"), folder / "state"
-    bounded = ("requests_per_second", "bytes_per_second", "rows_per_day")
     spec = parse_spec(
         {
             "model": {"name": "m"},
-            "quota": {**dict.fromkeys(bounded, 1e12), "concurrent": 64},
+            "quota": {**dict.fromkeys(BOUNDED, 1e12), "concurrent": 64},
             "serve": {"sanitise": list(SANITISE), "port": port, "grpc_port": grpc_port},
         }
     )
@@ -113,6 +113,41 @@ def ours(shape: tuple[int, ...], port: int, grpc_port: int, folder: Path, client
     )
     gateway.pool.arrange(Routing(primary=world.add(linear_onnx(weights(shape), shape=shape))))
     run(gateway, spec, sock=listen("127.0.0.1", port, shared=True), state=state)
+
+
+def service(folder: Path, shape: tuple[int, ...], port: int) -> Path:
+    """The state directory of a gateway of two workers that count together, in SQLite."""
+    import msgspec
+
+    from hauberk.adapters.local.home import Home
+    from hauberk.core.ports import Routing
+    from hauberk.testing.asking import clients
+    from hauberk.testing.toy_onnx import linear_onnx
+
+    home = Home.create(folder)
+    digest = home.store.put(linear_onnx(weights(shape), shape=shape))
+    home.trust.sign(digest, {"role": "initial", "by": "bench"}, time.time())
+    (folder / "routing.json").write_bytes(msgspec.json.encode(Routing(primary=digest)))
+    bounds = "".join(f"{name} = 1e12\n" for name in BOUNDED)
+    text = f"""
+[model]
+name = "m"
+[serve]
+port = {port}
+workers = 2
+sanitise = {json.dumps(SANITISE)}
+[share]
+backend = "sqlite"
+[quota]
+backend = "sqlite"
+concurrent = 64
+{bounds}"""
+    for one in clients():
+        fields = {"name": one.name, "token_sha256": one.token_sha256, "role": one.role}
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
+        text += f"[[serve.clients]]\n{lines}"
+    (folder / "hauberk.toml").write_text(text)
+    return folder
 
 
 def token_of(number: int) -> str:
@@ -159,10 +194,16 @@ def start(kind: str, name: str, folder: Path, *, clients: int = 0) -> Server | N
         made.processes.append(subprocess.Popen(command, stdout=log, stderr=log, **more))
 
     live = "/v2/health/live"
-    if kind in {"floor", "ours", "workers"}:
+    if kind == "workers":
+        state = service(folder / f"{kind}-{name}", SHAPES[name], http)
+        config = str(state / "hauberk.toml")
+        words = ["-m", "hauberk", "serve", "--state", str(state), "--config", config]
+        begin([sys.executable, *words])
+        live = "/v2/health/ready"
+    elif kind in {"floor", "ours", "processes"}:
         own = [sys.executable, "-m", "benchmarks.gateway", "--shape", name]
-        own += ["--serve", "ours" if kind == "workers" else kind, "--clients", str(clients)]
-        for number, other in enumerate((grpc, inner_grpc)[: 2 if kind == "workers" else 1]):
+        own += ["--serve", "ours" if kind == "processes" else kind, "--clients", str(clients)]
+        for number, other in enumerate((grpc, inner_grpc)[: 2 if kind == "processes" else 1]):
             place = folder / f"{kind}-{name}-{clients + number}"
             begin([*own, "--folder", str(place), "--ports", str(http), str(other)])
     elif kind == "mlserver":

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hauberk.access.advance import Advance
 from hauberk.access.quota import (
     DAY,
     LEASE,
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 T0 = 1_900_000_000.0
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "advance"])
 def quotas(request: Any, tmp_path: Path) -> Quotas:
-    return MemoryQuotas() if request.param == "memory" else SqliteQuotas(tmp_path / "q.db")
+    kept = SqliteQuotas(tmp_path / "q.db") if request.param == "sqlite" else MemoryQuotas()
+    return Advance(kept) if request.param == "advance" else kept
 
 
 def one(cost: float = 1.0, key: str = "k", period: float = 0.5, depth: float = 4.0) -> Charge:
@@ -81,6 +84,83 @@ def test_never_more_than_depth_and_rate_passes(calls: list[tuple[float, float]])
         else:
             assert quotas.take([one(cost)], at=at + wait + 1e-6) == 0.0
             at, passed = at + wait + 1e-6, passed + cost
+
+
+class Counted:
+    """Shared counts that note how often they are asked, and may be lost."""
+
+    def __init__(self) -> None:
+        self.kept, self.asked, self.lost = MemoryQuotas(), 0, False
+
+    def take(self, charges: Any, *, at: float) -> float:
+        self._ask()
+        return self.kept.take(charges, at=at)
+
+    def enter(self, seat: Seat, *, at: float) -> bool:
+        self._ask()
+        return self.kept.enter(seat, at=at)
+
+    def leave(self, seat: Seat) -> None:
+        self._ask()
+        self.kept.leave(seat)
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.lost:
+            raise EnvironmentFault("gone")
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 4), st.floats(2000, 1e6), st.floats(0.5, 3.0), st.integers(0, 2**32 - 1))
+def test_ahead_of_the_count_as_much_passes_to_within_a_four_hundredth_each(
+    processes: int, depth: float, demand: float, seed: int
+) -> None:
+    """``demand`` is over what the bucket regains; it is full at first."""
+    first, draw, at, asked = Counted(), random.Random(seed), T0, 0.0
+    own = [Advance(first) for _ in range(processes)]
+    period, passed = 10.0 / depth, 0.0
+    for _ in range(20_000):
+        cost = depth * draw.choice([1e-4, 2e-4, 5e-4])
+        at += cost * period / demand
+        asked += cost
+        if draw.choice(own).take([one(cost, period=period, depth=depth)], at=at) == 0.0:
+            passed += cost
+        regained = (at - T0) / period
+        assert passed <= (depth * (1 + processes / 400) + regained) * (1 + 1e-9)
+    least = min(asked, depth + regained)
+    assert passed >= least * (1 - processes / 400) - 1e-3 * depth
+
+
+def test_most_requests_are_counted_without_asking() -> None:
+    first = Counted()
+    quotas = Advance(first)
+    charges = [one(1.0, key=key, period=1e-3, depth=1e5) for key in "ab"]
+    for number in range(1000):
+        seat = Seat("s", str(number), 64)
+        assert quotas.near(charges, "s", at=T0) == (number > 0 and first.asked == 2)
+        assert quotas.enter(seat, at=T0)
+        assert quotas.take(charges, at=T0) == 0.0
+        quotas.leave(seat)
+        if number == 0:
+            assert first.asked == 2
+        if not quotas.near(charges, "s", at=T0):
+            break
+    assert number == 249, "a four-hundredth of the bucket is two hundred and fifty"
+    first.lost = True
+    with pytest.raises(EnvironmentFault):
+        quotas.take(charges, at=T0)
+    assert quotas.enter(Seat("s", "kept", 64), at=T0)
+    with pytest.raises(EnvironmentFault):
+        quotas.enter(Seat("s", "another", 64), at=T0)
+
+
+def test_what_is_refused_costs_nothing_of_what_was_drawn() -> None:
+    quotas = Advance(MemoryQuotas())
+    large = one(1.0, key="a", period=1e-3, depth=1e5)
+    assert quotas.take([large], at=T0) == 0.0
+    for _ in range(500):
+        assert quotas.take([large, one(4.5, key="b")], at=T0) == math.inf
+    assert quotas.near([one(249.0, key="a")], "", at=T0)
 
 
 def test_full_buckets_are_forgotten() -> None:

@@ -312,7 +312,10 @@ class App:
         work = partial(self._charged, call, visit, target, compute)
         self.control.meters.flying += 1
         try:
-            return await self.control.workers.run(work, small=len(body) <= limits.inline_bytes)
+            small = len(body) <= limits.inline_bytes and self.entrance.is_near(
+                visit.principal, target[0], len(body), limits.rows
+            )
+            return await self.control.workers.run(work, small=small)
         finally:
             self.control.meters.flying -= 1
 

@@ -192,9 +192,9 @@ def compose(
     pool = Pool(world, state / "routing.json", max_rows=limits.rows, changed=meters.changed)
     reception = receive(spec, state=state, keys=clients, service=service, shared=shared)
     through = passing(spec, reception.entrance, limits)
-    # Counts or models kept elsewhere may make a request wait: then never on the event loop.
-    # Requests that are to be run together must not hold it up one by one either.
-    waits = spec.quota.backend != "memory" or spec.upstream.url or spec.serve.batch_rows > 1
+    # A model that runs elsewhere makes a request wait: then never on the event loop. Requests that
+    # are to be run together must not hold it up one by one either.
+    waits = spec.upstream.url or spec.serve.batch_rows > 1
     inline = 0.0 if waits else _INLINE_SECONDS
     workers = Workers(threads=limits.threads, queue=limits.queue, inline_seconds=inline)
 

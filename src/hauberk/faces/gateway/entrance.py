@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
+from hauberk.access.advance import Advance
 from hauberk.access.policy import Policy, Roles, Target
 from hauberk.access.quota import MemoryQuotas, QuotaRules, Quotas, Seat, owner_of
 from hauberk.access.refusal import UnknownKey
@@ -134,6 +135,18 @@ class Entrance:
         if action != "infer" or not (self.rules.any or self._is_held(principal)):
             return Visit(principal, ruling.policy)
         return Visit(principal, ruling.policy, partial(self.charge_rows, principal, model))
+
+    def is_near(self, principal: Principal, model: str, size: int, rows: int) -> bool:
+        """Whether a request of up to so many bytes and rows can be counted without a wait."""
+        quotas = self.quotas
+        if isinstance(quotas, MemoryQuotas) or not self.rules.any:
+            return True
+        if not isinstance(quotas, Advance) or self._is_held(principal):
+            return False
+        owner, rules = _owner(principal, model), self.rules
+        charges = [*rules.arrival(owner, size), *rules.content(owner, rows)]
+        seats = "" if rules.concurrent is None else f"seats/{owner}"
+        return quotas.near(charges, seats, at=self.clock())
 
     def charge_arrival(self, principal: Principal, model: str, size: int) -> None:
         """Charge a request and the bytes of its body; may block.

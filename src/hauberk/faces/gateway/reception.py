@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hauberk.access.advance import Advance
 from hauberk.access.certificate import Certificates
 from hauberk.access.policy import Cedar, Policy, Roles
 from hauberk.access.quota import Fallback, MemoryQuotas, QuotaRules, Quotas
@@ -167,7 +168,7 @@ def _quotas(spec: QuotaSpec, state: Path) -> Quotas:
         from hauberk.adapters.redis.quotas import RedisQuotas  # noqa: PLC0415 - of an extra
 
         quotas = RedisQuotas(spec.redis)
-    return Fallback(quotas) if spec.on_loss == "local" else quotas
+    return Advance(Fallback(quotas) if spec.on_loss == "local" else quotas)
 
 
 def _cedar(data: bytes | None, path: Path) -> Cedar:

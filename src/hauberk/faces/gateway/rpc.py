@@ -219,7 +219,10 @@ class Rpc:
         parts = codec_grpc.split(data)
         visit = self._permit(asked, "infer", codec_grpc.read_names(parts)[0])
         work = partial(self._compute, asked, visit, (parts, len(data)), started)
-        small = len(data) <= self.app.control.limits.inline_bytes
+        limits = self.app.control.limits
+        small = len(data) <= limits.inline_bytes and self.app.entrance.is_near(
+            visit.principal, asked.model, len(data), limits.rows
+        )
         try:
             return await self.app.control.workers.run(work, small=small)
         except Fault as fault:
