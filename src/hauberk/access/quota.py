@@ -63,10 +63,12 @@ class Quotas(Protocol):
 
 def spend(full_at: float, charge: Charge, at: float) -> tuple[float, float]:
     """When the bucket is full after the charge, and how long to wait before it fits."""
-    after = max(full_at, at) + charge.cost * charge.period
-    if charge.cost > charge.depth:
+    cost, period, depth = charge.cost, charge.period, charge.depth
+    after = (full_at if full_at > at else at) + cost * period
+    if cost > depth:
         return after, math.inf
-    return after, max(0.0, after - at - charge.depth * charge.period)
+    wait = after - at - depth * period
+    return after, wait if wait > 0.0 else 0.0
 
 
 @dataclass
@@ -82,15 +84,16 @@ class MemoryQuotas:
         return len(self._full_at)
 
     def take(self, charges: Sequence[Charge], *, at: float) -> float:
-        made, longest = {}, 0.0
+        made, longest, full_at = {}, 0.0, self._full_at
         with self._lock:
             for one in charges:
-                made[one.key], wait = spend(self._full_at.get(one.key, 0.0), one, at)
-                longest = max(longest, wait)
+                made[one.key], wait = spend(full_at.get(one.key, 0.0), one, at)
+                if wait > longest:
+                    longest = wait
             if longest > 0:
                 return longest
-            self._full_at.update(made)
-            if len(self._full_at) > self._sweep:
+            full_at.update(made)
+            if len(full_at) > self._sweep:
                 self._full_at = {key: full for key, full in self._full_at.items() if full > at}
                 self._sweep = max(_SWEEP, 2 * len(self._full_at))
             return 0.0
