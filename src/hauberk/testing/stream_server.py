@@ -4,9 +4,8 @@
 ``/versions/MODE-SIZE/infer`` with SIZE bytes, of which each is its place modulo 251. ``MODE`` is
 ``length`` (announced), ``chunked``, ``slow`` (a pause after each piece), ``hang`` (no answer),
 ``stall`` (none after half), ``cut`` (closed after half of what was announced), ``cutchunked``,
-``reset``, ``error`` (500), ``refuse`` (400), ``page`` (HTML) or ``sink`` (answered before the body
-is read). The head of an answer holds the SHA-256 of the body as its content encoding, since that
-passes the gateway.
+``reset``, ``error`` (500), ``refuse`` (400) or ``page`` (HTML). The head of an answer holds the
+SHA-256 of the body as its content encoding, since that passes the gateway.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = head.split(" ", 2)[1]
             mode, _, size = path.removesuffix("/infer").rpartition("/")[2].partition("-")
-            digest = "" if mode == "sink" else await _body(reader, head)
+            digest = await _body(reader, head)
             if not path.endswith("/infer"):
                 told = b'{"name": "inner", "inputs": [], "outputs": []}'
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(told) + told)

@@ -62,6 +62,10 @@ class Place:
         """Nothing more: it was taken when it was made."""
 
     def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give it back."""
         if self._seat is not None:
             try:
                 self._quotas.leave(self._seat)

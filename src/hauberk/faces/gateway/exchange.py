@@ -25,7 +25,7 @@ from hauberk.faces.gateway.sealing import Fact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-    from contextlib import ExitStack
+    from contextlib import AsyncExitStack
 
     from hauberk.access.principal import Principal
     from hauberk.adapters.upstream.passage import Stream
@@ -153,7 +153,7 @@ class Call:
 class Flow:
     """An answer's body that is still to come; ``held`` is let go of when it is closed."""
 
-    def __init__(self, stream: Stream, tally: Tally, held: ExitStack) -> None:
+    def __init__(self, stream: Stream, tally: Tally, held: AsyncExitStack) -> None:
         self._stream, self._tally, self._held = stream, tally, held
 
     @property
@@ -173,7 +173,7 @@ class Flow:
 
     async def close(self) -> None:
         """Let go of the upstream's connection and of the place among the requests."""
-        with self._held:
+        async with self._held:
             await self._stream.close()
 
 

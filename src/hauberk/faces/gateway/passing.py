@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,11 +25,14 @@ from hauberk.faces.gateway.faults import Missing, NotNow, Unreadable, fault_of
 from hauberk.faces.gateway.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hauberk.core.spec import Spec
     from hauberk.faces.gateway.entrance import Entrance, Visit
     from hauberk.faces.gateway.exchange import Call
     from hauberk.faces.gateway.limits import Limits
 
+T = TypeVar("T")
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _THERE = (b"content-type", b"content-encoding", b"inference-header-content-length")
 _BACK = (b"content-encoding", b"inference-header-content-length")
@@ -105,7 +108,7 @@ class Passing:
         check_type(call.headers)
         length = announced(call.headers, self.limits.body_bytes)
         there, back = Tally(keep=self.keep), Tally(keep=self.keep)
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             await self._admit(visit, call.model, length, stack)
             call.tallies = (there, back)
             ends = time.monotonic() + self.seconds
@@ -127,7 +130,9 @@ class Passing:
             flow = Flow(stream, back, stack.pop_all())
             return Answer(b"", kind=kind, headers=back_headers, flow=flow)
 
-    async def _admit(self, visit: Visit, model: str, length: int | None, stack: ExitStack) -> None:
+    async def _admit(
+        self, visit: Visit, model: str, length: int | None, stack: AsyncExitStack
+    ) -> None:
         """Count the request; what it holds is given back with the stack."""
         size = self.limits.body_bytes if length is None else length
         if self.flying >= self.limits.threads + self.limits.queue:
@@ -136,12 +141,13 @@ class Passing:
         stack.callback(self._land)
         if not self.entrance.rules.any:
             return
-        if not self.waits:
-            self.entrance.charge_arrival(visit.principal, model, size)
-            stack.enter_context(self.entrance.seat(visit.principal, model))
-            return
-        await asyncio.to_thread(self.entrance.charge_arrival, visit.principal, model, size)
-        stack.enter_context(await asyncio.to_thread(self.entrance.seat, visit.principal, model))
+        await self._count(self.entrance.charge_arrival, visit.principal, model, size)
+        place = await self._count(self.entrance.seat, visit.principal, model)
+        stack.push_async_callback(self._count, place.leave)
+
+    async def _count(self, call: Callable[..., T], *given: Any) -> T:
+        """Make a call that may have to wait for counts that are kept elsewhere."""
+        return await asyncio.to_thread(call, *given) if self.waits else call(*given)
 
     def _land(self) -> None:
         self.flying -= 1
