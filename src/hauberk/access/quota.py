@@ -64,11 +64,11 @@ class Quotas(Protocol):
 def spend(full_at: float, charge: Charge, at: float) -> tuple[float, float]:
     """When the bucket is full after the charge, and how long to wait before it fits."""
     cost, period, depth = charge.cost, charge.period, charge.depth
-    after = (full_at if full_at > at else at) + cost * period
+    after = (max(at, full_at)) + cost * period
     if cost > depth:
         return after, math.inf
     wait = after - at - depth * period
-    return after, wait if wait > 0.0 else 0.0
+    return after, max(0.0, wait)
 
 
 @dataclass
@@ -88,8 +88,7 @@ class MemoryQuotas:
         with self._lock:
             for one in charges:
                 made[one.key], wait = spend(full_at.get(one.key, 0.0), one, at)
-                if wait > longest:
-                    longest = wait
+                longest = max(longest, wait)
             if longest > 0:
                 return longest
             full_at.update(made)
