@@ -1,18 +1,22 @@
 """A smaller twin, distilled from the twin of full size: what it costs, and what it still notices.
 
 The served model is the published ResNet-20 for CIFAR-10, its twin the same network trained against
-attacks. Its students are narrower, or of fewer layers. Trained once and kept, and resumed where it
-was stopped. Then the protocol's delays, with the same streams for each twin.
+attacks; the students are narrower, or of fewer layers. Trained once and kept, and resumed where they
+were stopped. Then the protocol's delays, with the same streams for each twin; what a split gave is
+kept in the folder of ``--keep``.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -74,7 +78,7 @@ def student(name: str) -> nn.Module:
     return module.eval()
 
 
-def measure() -> list[Row]:
+def measure(keep: Path | None) -> list[Row]:
     """All rows: each twin's cost and accuracy, then its delays."""
     base = detection_models.subject("cifar10", 0)
     twins = {"full size": base.twin, **{name: student(name) for name in SIZES}}
@@ -82,36 +86,54 @@ def measure() -> list[Row]:
     for name, twin in twins.items():
         out += [replace(row, id=f"{name}: {row.id}") for row in _cost(base.served, twin)]
         out += [replace(row, id=f"{name}: {row.id}") for row in _worth(base, twin)]
-    waits: dict[str, list[int | None]] = {}
-    false = dict.fromkeys(twins, 0)
-    for seed in SEEDS:
-        subject = detection_models.subject("cifar10", seed)
-        hostile = None
-        for name, twin in twins.items():
-            bench = Bench(replace(subject, twin=twin), most=150, shifted=150)
-            hostile = hostile or bench.attacks(quick=True)  # on the served model alone
-            make, rng = partial(_made, bench.calibration), np.random.default_rng(seed + 10)
-            clean = [[record] for record in bench.clean]
-            false[name] += false_alarms(make, clean, CLEAN, rng=rng)
-            for attack in ("fgsm", "pgd"):
-                seen = bench.judged(hostile[attack])
-                for mix, (share, _) in MIXES.items():
-                    found = [
-                        delay(make, bench.clean, seen, share, longest=LONGEST, rng=rng)
-                        for _ in range(RUNS)
-                    ]
-                    waits.setdefault(f"{name}: requests to alarm, {attack}, {mix}", []).extend(
-                        found
-                    )
-            print(seed, name, {k: v for k, v in waits.items() if k.startswith(name)}, flush=True)
-    for label, found in waits.items():
-        target = next(limit for mix, (_, limit) in MIXES.items() if label.endswith(f", {mix}"))
-        out.append(at_most(label, summary(found)["median"], target))
-        out.append(Row(id=f"{label}, 90th percentile", measured=summary(found)["p90"]))
-    seen_in_all = CLEAN * len(SEEDS)
-    for name, count in false.items():
-        out.append(at_most(f"{name}: false alarms in {seen_in_all} clean requests", count, 0))
+    parts = [_seed(seed, twins, keep) for seed in SEEDS]
+    for name in twins:
+        for attack in ("fgsm", "pgd"):
+            for mix, (_, target) in MIXES.items():
+                found = [w for one in parts for w in one.waits[f"{name}, {attack}, {mix}"]]
+                label = f"{name}: requests to alarm, {attack}, {mix}"
+                out.append(at_most(label, summary(found)["median"], target))
+                out.append(Row(id=f"{label}, 90th percentile", measured=summary(found)["p90"]))
+        count = sum(one.false[name] for one in parts)
+        out.append(at_most(f"{name}: false alarms in {CLEAN * len(SEEDS)} requests", count, 0))
     return out
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One split's delays by twin, attack and share, and false alarms by twin."""
+
+    waits: dict[str, list[int | None]]
+    false: dict[str, int]
+
+
+def _seed(seed: int, twins: dict[str, nn.Module], keep: Path | None) -> Part:
+    path = keep / f"small-twin-{seed}.json" if keep else None
+    if path and path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Part)
+    subject = detection_models.subject("cifar10", seed)
+    hostile = None
+    waits: dict[str, list[int | None]] = {}
+    false = {}
+    for name, twin in twins.items():
+        began = time.process_time()
+        bench = Bench(replace(subject, twin=twin), most=150, shifted=150)
+        hostile = hostile or bench.attacks(quick=True)  # on the served model alone
+        make, rng = partial(_made, bench.calibration), np.random.default_rng(seed + 10)
+        clean = [[record] for record in bench.clean]
+        false[name] = false_alarms(make, clean, CLEAN, rng=rng)
+        for attack in ("fgsm", "pgd"):
+            seen = bench.judged(hostile[attack])
+            for mix, (share, _) in MIXES.items():
+                waits[f"{name}, {attack}, {mix}"] = [
+                    delay(make, bench.clean, seen, share, longest=LONGEST, rng=rng)
+                    for _ in range(RUNS)
+                ]
+        print(seed, name, f"{time.process_time() - began:.0f} CPU s", waits, false, flush=True)
+    part = Part(waits=waits, false=false)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.encode(part))
+    return part
 
 
 def _cost(served: nn.Module, twin: nn.Module) -> list[Row]:
@@ -156,13 +178,13 @@ def _made(fitted: Calibration) -> Detector:
 
 def main() -> int:
     torch.set_num_threads(1)
-    if len(sys.argv) > 1:  # train one of them alone
-        student(list(SIZES)[int(sys.argv[1])])
-        return 0
+    told = argparse.ArgumentParser(description="A smaller twin, distilled.")
+    told.add_argument("--keep", type=Path, help="folder of what splits gave")
+    given = told.parse_args()
     facts = conditions(
         data="cifar10", served="resnet20", eps="8/255", seeds=SEEDS, runs=RUNS, epochs=EPOCHS
     )
-    return publish("small_twin", facts, measure())
+    return publish("small_twin", facts, measure(given.keep))
 
 
 if __name__ == "__main__":

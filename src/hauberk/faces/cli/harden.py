@@ -54,6 +54,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--twin", is_flag=True, help="Train a twin too, from weights of its own.")
 @click.option(
+    "--twin-width",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Widths of the twin, as a share of MODEL's; below 1 it is distilled, its cost printed.",
+)
+@click.option(
     "--samples",
     type=click.IntRange(1),
     default=300,
@@ -137,7 +145,11 @@ def command(*, model: Path | None, target: Path, spec: Spec, output: Output, **w
     write_file(target.with_suffix(".int8.onnx"), best.found.int8, mode=0o644)
     write_file(target, best.found.weights, mode=0o644)
     way = replace_method(spec, best.trial.names)
-    twin = _twin(way, start, terms, target, kept) if what["twin"] else {}
+    twin: dict[str, Any] = {}
+    if what["twin"] and what["twin_width"] < 1:
+        twin = _small_twin(spec, start, best, terms, target, kept, what)
+    elif what["twin"]:
+        twin = _twin(way, start, terms, target, kept)
     if what["page"] is not None:
         _page(outcomes, best, what["page"], f"Hardening on {data.name}, {terms.threat}")
     if what["state"] is not None:
@@ -243,6 +255,39 @@ def _twin(spec: Spec, start: Any, terms: Any, target: Path, kept: _Checkpoints) 
     saved = weights.save(TorchModel(module, data.bounds, start.architecture))
     write_file(path, saved, mode=0o644)
     return {"twin": str(path), "twin_onnx_digest": digest_bytes(exported)}
+
+
+def _small_twin(
+    spec: Spec,
+    start: Any,
+    best: Outcome,
+    terms: Any,
+    target: Path,
+    kept: _Checkpoints,
+    what: dict[str, Any],
+) -> dict[str, Any]:
+    """A smaller fallback, distilled from the teacher that is named, or from the result."""
+    from hauberk.adapters.local.files import write_file
+    from hauberk.adapters.local.hardening import Trial
+    from hauberk.adapters.local.small_twin import METHOD, small_twin
+    from hauberk.adapters.models import onnx, weights
+    from hauberk.core.digest import digest_bytes
+
+    teacher = weights.load(what["teacher"]).module if what["teacher"] else best.made.module
+    made = small_twin(
+        spec,
+        start,
+        teacher,
+        terms,
+        width=what["twin_width"],
+        run=kept.run(Trial(names=f"twin by {METHOD}", seed=spec.harden.seed + 1)),
+    )
+    path = target.with_name(f"{target.stem}-twin.safetensors")
+    exported = onnx.export(made.model.module, terms.data.shape)
+    write_file(path.with_suffix(".onnx"), exported, mode=0o644)
+    write_file(path, weights.save(made.model), mode=0o644)
+    figures = {f"twin_{key}": value for key, value in made.figures.items()}
+    return {"twin": str(path), "twin_onnx_digest": digest_bytes(exported), **figures}
 
 
 def _page(outcomes: list[Outcome], best: Outcome, path: Path, title: str) -> None:
