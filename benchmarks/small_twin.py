@@ -1,9 +1,9 @@
 """A smaller twin, distilled from the twin of full size: what it costs, and what it still notices.
 
 The served model is the published ResNet-20 for CIFAR-10, its twin the same network trained against
-attacks; the students are narrower, or of fewer layers. Trained once and kept, and resumed where they
-were stopped. Then the protocol's delays, with the same streams for each twin; what a split gave is
-kept in the folder of ``--keep``.
+attacks; the students are narrower, or of fewer layers. Trained once and kept, and resumed where
+they were stopped. Then the protocol's delays, with the same streams for each twin; what a split
+gave is kept in the folder of ``--keep``.
 """
 
 from __future__ import annotations

@@ -271,7 +271,8 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ``method`` names a method and what is joined to it, as in ``ema,adversarial``. Left out,
     ``epochs``, ``steps`` and ``batch_size`` follow from the amount of data. ``processes`` train in
     step on this machine, each with its share of the cores; their number changes the weights.
-    ``budget`` is what a race of methods may take, in seconds.
+    ``budget`` is what a race of methods may take, in seconds. Twins have ``twin_width`` of the
+    model's widths; below 1 they are distilled from one of full size, which is not kept.
     """
 
     method: Text = "adversarial"
@@ -282,6 +283,7 @@ class HardenSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     batch_size: Count | None = None
     processes: Count = 1
     budget: Positive = 120.0
+    twin_width: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 

@@ -152,3 +152,17 @@ def test_the_verb_refuses_what_does_not_fit(
     ):
         assert harden(tmp_path, *to, *arguments)[0] == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_smaller_twin_is_distilled_and_what_it_costs_is_told(tmp_path: Path) -> None:
+    more = ["--epochs", "3", "--set", "harden.steps=1", "--twin", "--twin-width", "0.25"]
+    code, found = harden(tmp_path, "--to", str(tmp_path / "m.safetensors"), *more)
+    assert code in {0, 1}
+    small = weights.load(tmp_path / "m-twin.safetensors")
+    assert small.architecture is not None
+    assert small.architecture.params["widths"] == [32, 16]
+    assert found["twin_parameters"] == sum(p.numel() for p in small.module.parameters())
+    assert 0.2 < found["twin_parameters_share"] < 0.3
+    assert found["twin_flops_share"] == pytest.approx(found["twin_parameters_share"], abs=0.01)
+    for key in ("twin_ms_share", "twin_agreement", "twin_clean", "twin_pgd40x2"):
+        assert 0 <= found[key] <= 1.5

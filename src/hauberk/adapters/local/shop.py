@@ -98,14 +98,23 @@ class Shop:
         return Session(self.store.get(digest))
 
     def register(
-        self, module: nn.Module, *, role: Role, parent: str | None, origin: dict[str, Any]
+        self,
+        module: nn.Module,
+        *,
+        role: Role,
+        parent: str | None,
+        origin: dict[str, Any],
+        architecture: Architecture | None = None,
     ) -> str:
         """Keep a trained module as weights and as ONNX; return the digest of the latter.
+
+        It is of the declared architecture, or of another that is named.
 
         Raises:
             HauberkError: if the export is not the same function (HB-E007); nothing is registered.
         """
-        model = TorchModel(module, self.data.bounds, self.architecture)
+        declared = architecture or self.architecture
+        model = TorchModel(module, self.data.bounds, declared)
         exported = onnx.export(module, self.data.shape)
         same = onnx.compare(module, exported, self.data.split("validation").x[:_PROBE])
         if same.verdict is not Verdict.PASS:
@@ -117,8 +126,8 @@ class Shop:
             "role": role,
             "weights": self.store.put(weights.save(model)),
             "architecture": {
-                "name": self.architecture.name,
-                "params": dict(self.architecture.params),
+                "name": declared.name,
+                "params": dict(declared.params),
             },
             "dataset": self.data.digest,
             "parent": parent,

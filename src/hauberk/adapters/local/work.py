@@ -13,7 +13,10 @@ import msgspec
 import numpy as np
 
 from hauberk.adapters.local.gauge_drills import Asked, gauge, traffic
+from hauberk.adapters.local.in_turn import in_turn
 from hauberk.adapters.local.judgement import judgement
+from hauberk.adapters.models.architectures import build
+from hauberk.adapters.models.smaller import smaller
 from hauberk.core.errors import UserError
 from hauberk.evaluate.drill import attempts, drills
 from hauberk.guard.pair import Drill, calibrate
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hauberk.adapters.local.shop import Shop
+    from hauberk.adapters.models.torch_model import Architecture
     from hauberk.core.data import Dataset
     from hauberk.core.ports import Job
     from hauberk.core.spec import Spec
@@ -66,17 +70,36 @@ def hardened(shop: Shop, job: Job, run: Run) -> nn.Module:
 
 
 def twinned(shop: Shop, job: Job, run: Run) -> nn.Module:
-    """A robust model from weights of its own, so that knowing one does not give the other."""
-    data = shop.data
-    seed = shop.spec.harden.seed + job.seed
-    return recipe(shop.spec, len(data.indices("train")), share=TWIN_SHARE).fit(
-        shop.fresh(seed=seed),
-        data.split("train"),
-        data.split("validation"),
-        shop.threat,
-        seed=seed,
-        run=run,
-    )
+    """A robust model from weights of its own, so that knowing one does not give the other.
+
+    Where the spec wants a smaller one, it is distilled from such a model, which is then forgotten.
+    """
+    data, seed = shop.data, shop.spec.harden.seed + job.seed
+    parts, count = (data.split("train"), data.split("validation")), len(data.indices("train"))
+
+    def robust(run: Run) -> nn.Module:
+        made = recipe(shop.spec, count, share=TWIN_SHARE)
+        return made.fit(shop.fresh(seed=seed), *parts, shop.threat, seed=seed, run=run)
+
+    def distilled(teacher: nn.Module, run: Run) -> nn.Module:
+        small, harden = twin_architecture(shop), shop.spec.harden
+        spec = msgspec.structs.replace(
+            shop.spec, harden=msgspec.structs.replace(harden, method="robust-distil")
+        )
+        made: Any = replace(recipe(spec, count), teacher=teacher)  # type: ignore[call-arg]
+        student = build(small.name, small.params, seed=seed)
+        module: nn.Module = made.fit(student, *parts, shop.threat, seed=seed, run=run)
+        return module
+
+    if shop.spec.harden.twin_width == 1:
+        return robust(run)
+    return in_turn(robust, distilled, shop.fresh(seed=seed), run)
+
+
+def twin_architecture(shop: Shop) -> Architecture:
+    """What a twin is built as."""
+    width = shop.spec.harden.twin_width
+    return shop.architecture if width == 1 else smaller(shop.architecture, width)
 
 
 def harden(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: B008 - frozen
@@ -100,7 +123,11 @@ def pair(shop: Shop, job: Job, *, run: Run = Run()) -> dict[str, Any]:  # noqa: 
     module = twinned(shop, job, run)
     primary = job.inputs["candidate"]
     twin = shop.register(
-        module, role="twin", parent=primary, origin={"method": "twin", "seed": seed, "job": job.id}
+        module,
+        role="twin",
+        parent=primary,
+        origin={"method": "twin", "seed": seed, "job": job.id},
+        architecture=twin_architecture(shop),
     )
     return {"twin": twin, "calibration": calibration(shop, primary, twin, gauged=True)}
 

@@ -112,6 +112,7 @@ TEXTS: dict[str, str] = {
     "harden.batch_size": "samples in one training step; by default by the data's size",
     "harden.processes": "processes that train in step on this machine",
     "harden.budget": "time that method auto may spend, in seconds",
+    "harden.twin_width": "widths of a twin, as a share of the model's; below 1 it is distilled",
     "harden.seed": "seed of everything random",
     "loop.contain": "what answers during an incident: twin, or abstain on flagged requests",
     "loop.max_trainings": "trainings that may start within the window",
