@@ -29,7 +29,8 @@ class Nearest(Search):
 
     A sample falls when the model is wrong on a point inside the ball. With ``shrink`` it goes on
     all the same, so that the nearest point is what comes back. Where only points outside were
-    found, the nearest is pulled back into the ball at the end and asked about once more.
+    found, by the word of a ``fast`` copy, the nearest is pulled back into the ball at the end and
+    asked about once more.
     """
 
     def __init__(
@@ -103,13 +104,17 @@ class Nearest(Search):
         return chosen.clone()
 
     def _settle(self, points: Tensor, out: Tensor) -> Tensor:
-        wrong = self._wrong(points, out)
         away = size(points - self._x, self.norm)
-        nearer = wrong & (away < self._radius[self._rows])
+        inside = self.ball.contains(points, self._x)
+        near = away < self._radius[self._rows]
+        # A wrong point farther than one that is known changes nothing, and one outside the ball is
+        # a hint at most, unless it is what is looked for: these are not confirmed.
+        sure = near if self._shrink else near & inside
+        confirmed = self._wrong(points, out, where=sure)
+        nearer = torch.where(sure, confirmed, near & ~self._task.correct(out, self._y))
         self._near[self._rows[nearer]] = points[nearer]
         self._radius[self._rows[nearer]] = away[nearer].float()
-        inside = self.ball.contains(points, self._x)
-        fell = wrong & inside
+        fell = confirmed & inside
         loss = self._task.loss(out, self._y)
         held = self._rows
         better = inside & (fell | (loss > self._loss[held])) & (self._loss[held] < inf)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hauberk.core.threat import Norm
 
 _TINY = 1e-12
+_FINE = 1e-6  # relative: below what float32 sums resolve
+_MOST_PIECES = 50
 
 
 def to_plane(
@@ -24,9 +26,9 @@ def to_plane(
 
     The plane of a sample is where ``normal`` times the point equals ``offset`` ``(batch,)``. Where
     the bounds do not reach it, the step goes as far as they let it. Exact in ``linf``, ``l2`` and
-    ``l1``: each value gives way towards its own bound, and how far all of them go follows from
-    sorting the lengths at which they meet it (Croce and Hein 2020, appendix A, solve the same
-    problems).
+    ``l1``: each value gives way towards its own bound, and how far all of them go is where their
+    gains add up to what is needed (Croce and Hein 2020, appendix A, solve the same problems by
+    sorting).
 
     Raises:
         UserError: in ``l0``.
@@ -48,21 +50,24 @@ def to_plane(
 
 
 def _length(slope: Tensor, speed: Tensor, room: Tensor, need: Tensor) -> Tensor:
-    """The least ``t`` with ``sum(slope * min(t * speed, room)) = need``, or the largest useful."""
-    stop = room / speed.clamp_min(_TINY)
-    stop, order = stop.sort(dim=1)
-    rate = (slope * speed).gather(1, order)
-    full = (slope * room).gather(1, order).cumsum(1)
-    left = rate.sum(1, keepdim=True) - rate.cumsum(1)
-    reach = full + stop * left.clamp_min(0.0)
-    place = torch.searchsorted(reach, need[:, None]).clamp_max(reach.shape[1] - 1)
-    before = (place - 1).clamp_min(0)
-    first = place == 0
-    done = torch.where(first, 0.0, full.gather(1, before))
-    going = torch.where(first, rate.sum(1, keepdim=True), left.gather(1, before))
-    exact = (need[:, None] - done) / going.clamp_min(_TINY)
-    length: Tensor = torch.minimum(exact.clamp_min(0.0), stop[:, -1:]).squeeze(1)
-    return length
+    """The least ``t`` with ``sum(slope * min(t * speed, room)) = need``, or the largest useful.
+
+    What is gained by ``t`` bends downwards where a value runs out of room. Newton's steps come up
+    to the solution from below, along straight pieces, so a few of them are exact: nothing is sorted.
+    """
+    stop = torch.where(speed > 0, room / speed.clamp_min(_TINY), 0.0)
+    rate = slope * speed
+    length = need.new_zeros(len(need), 1)
+    for _ in range(_MOST_PIECES):
+        gained = (rate * torch.minimum(length, stop)).sum(1, keepdim=True)
+        going = (rate * (stop > length)).sum(1, keepdim=True)
+        # Where nothing has room left there is no further to go.
+        further = torch.where(going > 0, (need[:, None] - gained) / going.clamp_min(_TINY), 0.0)
+        longer = length + further.clamp_min(0.0)
+        if bool((longer - length <= _FINE * length).all()):
+            break
+        length = longer
+    return torch.minimum(length, stop.amax(1, keepdim=True)).squeeze(1)
 
 
 def _greedy(slope: Tensor, room: Tensor, need: Tensor) -> Tensor:

@@ -235,9 +235,14 @@ class Search:
         self._loss[self._rows[better]] = scored(loss, fell)[better]
         return self.leave(fell)
 
-    def _wrong(self, points: Tensor, out: Tensor) -> Tensor:
-        """Whether the model is wrong on each point, ``(standing,)`` bool, in full precision."""
+    def _wrong(self, points: Tensor, out: Tensor, where: Tensor | None = None) -> Tensor:
+        """Whether the model is wrong on each point, ``(standing,)`` bool, in full precision.
+
+        Only ``where`` that is asked; elsewhere it is false.
+        """
         wrong = ~self._task.correct(out, self._y)
+        if where is not None:
+            wrong &= where
         if self._victim.approximate and bool(wrong.any()):
             sure = self._victim.confirm(points[wrong])
             # One that the model itself gets right was the copy's mistake: it stands.
