@@ -47,7 +47,7 @@ class Nearest(Search):
     ) -> None:
         super().__init__(model, batch, threat, task=task, rng=rng, needs=needs, **more)
         self.norm: Norm = threat.norm
-        self._shrink = shrink
+        self._shrink, self._skips = shrink, not shrink
         with torch.inference_mode(mode=False):
             self._near = self._x.clone()
             self._radius = torch.full((len(batch),), inf, device=batch.x.device)

@@ -53,7 +53,7 @@ def _length(slope: Tensor, speed: Tensor, room: Tensor, need: Tensor) -> Tensor:
     """The least ``t`` with ``sum(slope * min(t * speed, room)) = need``, or the largest useful.
 
     What is gained by ``t`` bends downwards where a value runs out of room. Newton's steps come up
-    to the solution from below, along straight pieces, so a few of them are exact: nothing is sorted.
+    to the solution from below, along straight pieces, so a few are exact: nothing is sorted.
     """
     stop = torch.where(speed > 0, room / speed.clamp_min(_TINY), 0.0)
     rate = slope * speed

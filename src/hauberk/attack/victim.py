@@ -48,7 +48,8 @@ class Victim:
 
     With ``fast`` they come from a folded, channels-last copy where the machine has units for
     bfloat16, in which it works if ``half``, unless a ``sample`` ``(1, ...)`` shows the model to be
-    too light for that; :meth:`confirm` always asks the model itself, in full precision.
+    too light for that; :meth:`confirm` always asks the model itself, in full precision. ``light``
+    is the module of a model whose short passes leave time to bound its answers.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Victim:
         self._model = model
         module = module_of(model) if fast else None
         self._copy = None
+        self.light: nn.Module | None = None
         if module is not None:
             light = sample is not None and is_light(module, sample)
             self._copy = working_copy(module, half=half, light=light)
+            self.light = module if light else None
 
     @property
     def half(self) -> bool:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
+from hauberk.attack.interval_bounds import intervals, steps_of
 from hauberk.attack.victim import module_of, quiet
 from hauberk.core.errors import UserError
 from hauberk.core.evidence import Evidence, Severity
 from hauberk.core.rule import find_rule
 from hauberk.evaluate import crown
-from hauberk.evaluate.interval_bounds import intervals, steps_of
 from hauberk.evaluate.result import rate
 from hauberk.evaluate.run import Run
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hauberk.evaluate.interval_bounds import Step, Steps, intervals
+from hauberk.attack.interval_bounds import Step, Steps, intervals
 
 if TYPE_CHECKING:
     from torch import Tensor

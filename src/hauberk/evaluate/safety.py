@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from hauberk.attack.interval_bounds import Steps, steps_of
 from hauberk.attack.victim import module_of, quiet
 from hauberk.core.errors import UserError
 from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import find_rule
 from hauberk.evaluate import crown
-from hauberk.evaluate.interval_bounds import Steps, steps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

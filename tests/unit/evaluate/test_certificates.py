@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from hauberk.attack.interval_bounds import intervals, steps_of
 from hauberk.attack.pgd import PGD
 from hauberk.core.data import Batch, Dataset
 from hauberk.core.errors import UserError
@@ -20,7 +21,6 @@ from hauberk.core.task import Classification
 from hauberk.core.threat import ThreatModel
 from hauberk.evaluate import crown
 from hauberk.evaluate.certify import box, certify, differences
-from hauberk.evaluate.interval_bounds import intervals, steps_of
 from hauberk.evaluate.safety import Property, above, always, prove
 from hauberk.evaluate.smoothing import Smoothing, at_least
 from hauberk.testing.models import ScoresOnly, ToyModel, linear_module
