@@ -15,7 +15,9 @@ import statistics
 import sys
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,7 +32,9 @@ from hauberk.attack.apgd import APGD
 from hauberk.attack.ball import Ball
 from hauberk.attack.ensemble import Auto, Best
 from hauberk.attack.pgd import PGD
+from hauberk.attack.proof import proven
 from hauberk.attack.square import Square
+from hauberk.attack.working_copy import is_light
 from hauberk.core.data import Batch
 from hauberk.core.model import Bounds
 from hauberk.core.task import Classification
@@ -114,6 +118,8 @@ def compared(
         seconds, left = measured(lambda: ours(attack, one, norm), one, norm, own)
     least = floor.seconds / own
     yield Row(id=f"{label}: accuracy left, ours", measured=left)
+    if name not in LONG:
+        yield from without(label, attack, one, norm, own)
     spent: dict[str, float] = {}
     lefts: dict[str, float] = {}
     wanted = "auto" if name == "best" else name
@@ -142,12 +148,42 @@ def compared(
             yield at_least(f"{label}: speed over ART", spent["ART"] / seconds, OVER_ART[one.robust])
 
 
+def without(label: str, attack: Attack, one: Subject, norm: Norm, times: int) -> Iterator[Row]:
+    """What ours costs and leaves on a processor without bfloat16, and without proofs."""
+    ball, batch = Ball(norm, one.eps, Bounds()), one.x[:1]
+    light = is_light(one.module, batch)
+    share = 0.0
+    if light:
+        sure = proven(one.module, one.module, one.x, one.y, ball=ball, task=Classification())
+        share = float(sure.float().mean())
+    turned_off: list[tuple[str, str, Callable[..., object]]] = []
+    if share:
+        turned_off.append(("without proofs", "hauberk.attack.search.proven", _nothing))
+    if not light:
+        has = "hauberk.attack.working_copy.has_bfloat16"
+        turned_off.append(("without bfloat16", has, lambda _: False))
+    yield Row(id=f"{label}: share proven, not attacked", measured=share)
+    for what, name, instead in turned_off:
+        with patch(name, instead):
+            seconds, left = measured(lambda: ours(attack, one, norm), one, norm, times)
+        yield Row(id=f"{label}: seconds, ours {what}", measured=seconds)
+        yield Row(id=f"{label}: accuracy left, ours {what}", measured=left)
+
+
+def _nothing(_: object, __: object, x: Tensor, *___: object, **____: object) -> Tensor:
+    return torch.zeros(len(x), dtype=torch.bool)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--times", type=int, default=3, help="runs of ours; the median counts")
     parser.add_argument("--peer-times", type=int, default=3, help="runs of each peer")
     parser.add_argument("--long-images", type=int, default=128, help="for the ensembles")
+    parser.add_argument(
+        "--many", default="mnist-robust", help="quick networks, also on --many-images"
+    )
+    parser.add_argument("--many-images", type=int, default=1000)
     parser.add_argument("--attacks", default="pgd-40,apgd-ce,square")
     parser.add_argument("--l2", default="pgd-40", help="the attacks in l2")
     parser.add_argument("--long", default="auto,best", help="the ensembles")
@@ -161,17 +197,24 @@ def main() -> int:
     torch.set_num_threads(1)
     began, rates = time.process_time(), matmul_rates()
     known: dict[tuple[str, ...], tuple[float, float]] = {}
-    rows = [Row(id=f"matmul, GFLOP/s: {kind}", measured=rate / 1e9) for kind, rate in rates.items()]
+    rows = [
+        Row(id=f"large product, GFLOP/s: {kind}", measured=rate / 1e9)
+        for kind, rate in rates.items()
+    ]
     parts: dict[str, str] = {}
     times = (chosen.times, chosen.peer_times)
     plan: list[tuple[Norm, str, str, int]] = [
         ("linf", chosen.models, chosen.attacks, chosen.images),
         ("l2", chosen.models, chosen.l2, chosen.images),
         ("linf", chosen.long_models, chosen.long, chosen.long_images),
+        ("linf", chosen.many, chosen.attacks, chosen.many_images),
     ]
     for norm, models, attacks, images in plan:
         names = [name for name in attacks.split(",") if name]
-        for one in subjects(models.split(",") if names else (), images, norm):
+        named = [name for name in models.split(",") if name and names]
+        for subject in subjects(named, images, norm):
+            counted = images in {chosen.images, chosen.long_images}
+            one = subject if counted else replace(subject, name=f"{subject.name} on {images}")
             one.module.requires_grad_(requires_grad=True)
             with torch.no_grad():
                 right = float((one.module(one.x).argmax(1) == one.y).float().mean())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from hauberk.attack.working_copy import is_light, working_copy
 from hauberk.core.errors import UserError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hauberk.core.model import Model
+
+# Slopes of so many points at a time on a processor: what the layers of more leave in memory is
+# given back after each step, and fetched anew, page by page, at the next. It also bounds it.
+_AT_ONCE = 64
 
 
 @contextmanager
@@ -106,6 +111,24 @@ class Victim:
         Raises:
             UserError: if no gradient flows although the model declares it.
         """
+        whole = self._copy is None or self.light is not None or points.device.type != "cpu"
+        parts, first = [], 0
+        for some in torch.split(points, max(1, len(points)) if whole else _AT_ONCE):
+            parts.append(self._fan(some, (first, len(points)), objectives))
+            first += len(some)
+        if len(parts) == 1:
+            return parts[0]
+        outs, slopes = zip(*parts, strict=True)
+        return torch.cat(outs), torch.cat(slopes)
+
+    def _fan(
+        self,
+        points: Tensor,
+        place: tuple[int, int],
+        objectives: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`fan` of points that follow so many others of a batch of so many in all."""
+        first, count = place
         with torch.inference_mode(mode=False), torch.enable_grad():
             leaf = points.detach().clone().requires_grad_()
             if self._copy is None:
@@ -113,15 +136,19 @@ class Victim:
                     out = self._model(leaf.clone())
             else:
                 out = self._copy(leaf.clone())
-            totals = objectives(out).sum(0)
+            whole, last = out, first + len(points)
+            if len(points) < count:
+                # The objectives know the batch by its rows; those of others do not count.
+                whole = pad(out.movedim(0, -1), (first, count - last)).movedim(-1, 0)
+            totals = objectives(whole)[first:last].sum(0)
             if not totals.requires_grad:
                 raise UserError(
                     "the model declares gradients but cuts them off",
                     hint="declare Access.SCORES, or keep the graph from input to output",
                 )
-            last = len(totals) - 1
+            kept = len(totals) - 1
             found = [
-                torch.autograd.grad(total, leaf, retain_graph=number < last)[0]
+                torch.autograd.grad(total, leaf, retain_graph=number < kept)[0]
                 for number, total in enumerate(totals)
             ]
         return out.detach(), torch.stack(found, 1).nan_to_num(0.0, 0.0, 0.0)

@@ -252,3 +252,18 @@ class TestWorkingCopy:
 class _Flip(nn.Module):
     def forward(self, out: Tensor) -> Tensor:
         return out.flip(1)
+
+
+def test_slopes_of_a_part_at_a_time_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = conv_module(seed=0).eval()
+    x = torch.rand((7, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    y, weight = torch.arange(7) % 3, torch.arange(7.0) + 1
+    monkeypatch.setattr(copy_module, "has_bfloat16", lambda _: True)
+    found = []
+    for most in (64, 3):
+        monkeypatch.setattr(victim_module, "_AT_ONCE", most)
+        victim = Victim(ToyModel(module), fast=True)
+        assert victim.approximate
+        found.append(victim.climb(x, lambda out: weight * TASK.loss(out, y)))
+    for whole, parts in zip(*found, strict=True):
+        assert torch.allclose(whole, parts, rtol=1e-2, atol=1e-3)
