@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hauberk.core.registry import BUILT_IN, find
+from hauberk.monitor import likeness
 from hauberk.monitor.accuracy import AccuracyMonitor
 from hauberk.monitor.agreement import AgreementMonitor
 from hauberk.monitor.budget import Budget, BudgetMonitor
@@ -16,8 +17,10 @@ from hauberk.monitor.drift import DriftMonitor
 from hauberk.monitor.faults import FaultMonitor
 from hauberk.monitor.gauge import GaugeMonitor
 from hauberk.monitor.labels import LabelShiftMonitor
+from hauberk.monitor.membership import MembershipMonitor
 from hauberk.monitor.run_length import RunLengthMonitor
 from hauberk.monitor.suspicion import SuspicionMonitor
+from hauberk.monitor.trained import Trained
 from hauberk.testing.monitor_checks import DIGEST, monitor_checks, toy_calibration, toy_gauge
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from hauberk.testing.monitor_checks import MonitorCheck
 
 CALIBRATION = toy_calibration()
+TRAINED = Trained(likeness.of_numbers([7, 1 << 90]))
 MONITORS: dict[str, Callable[[], Monitor]] = {
     "suspicion": lambda: SuspicionMonitor(calibration=CALIBRATION),
     "suspicion without a calibration": SuspicionMonitor,
@@ -42,6 +46,7 @@ MONITORS: dict[str, Callable[[], Monitor]] = {
     "gauge": lambda: GaugeMonitor(gauge=toy_gauge(), calibration=CALIBRATION, limit=0.9),
     "campaign": CampaignMonitor,
     "budget": lambda: BudgetMonitor(budget=Budget(digest=DIGEST, queries=40)),
+    "membership": lambda: MembershipMonitor(trained=TRAINED, run_length=50),
     "agreement": lambda: AgreementMonitor(digest=DIGEST, routes=("primary",)),
     "accuracy": lambda: AccuracyMonitor(base_error=0.05),
 }

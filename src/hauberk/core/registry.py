@@ -76,6 +76,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "faults": "hauberk.monitor.faults:FaultMonitor",
         "gauge": "hauberk.monitor.gauge:GaugeMonitor",
         "labels": "hauberk.monitor.labels:LabelShiftMonitor",
+        "membership": "hauberk.monitor.membership:MembershipMonitor",
         "run-length": "hauberk.monitor.run_length:RunLengthMonitor",
         "suspicion": "hauberk.monitor.suspicion:SuspicionMonitor",
     },

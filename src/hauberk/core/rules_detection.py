@@ -116,4 +116,13 @@ DETECTION = (
         severity=Severity.MEDIUM,
         atlas=("AML.T0024",),
     ),
+    Rule(
+        code="HB-D015",
+        title="no client asks what the model was trained on",
+        text="Evidence of the sequential test on the share of a client's inputs that look like "
+        "training samples, in nats.",
+        sense="at-most",
+        severity=Severity.MEDIUM,
+        atlas=("AML.T0024.000",),
+    ),
 )

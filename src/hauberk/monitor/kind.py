@@ -22,7 +22,11 @@ _ORDER: tuple[tuple[Kind, tuple[str, ...], str], ...] = (
     ("infrastructure", ("HB-D010",), "the machines fail"),
     ("bad-input", ("HB-D009",), "something before the model is broken"),
     ("attack", ("HB-D001", "HB-D013"), "someone crafts inputs"),
-    ("campaign", ("HB-D007", "HB-D014"), "a client searches or copies the model"),
+    (
+        "campaign",
+        ("HB-D007", "HB-D014", "HB-D015"),
+        "a client searches, copies or probes the model",
+    ),
     ("accuracy", ("HB-D003", "HB-D011"), "the answers have become worse"),
     ("drift", ("HB-D002", "HB-D012"), "the world has changed"),
 )

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 MONITORS = (
     *("attack", "drift", "model", "tenant", "client", "faults", "campaign"),
-    *("labels", "gauge", "budget"),
+    *("labels", "gauge", "membership", "budget"),
 )
-"""Names of monitors; the last three need what the calibration, a gauge or a budget knows."""
+"""Names of monitors; the last four need what is not known of every pair."""
 
 
 def monitors(
@@ -47,8 +47,8 @@ def monitors(
     """The monitors of a pair: the two that the loop acts on, the quick ones, and the rest.
 
     ``usual`` is what :func:`hauberk.monitor.campaign.bases` measured of each tenant: where nine in
-    ten of a client's queries are like one before, ten count as one; else ``repeats`` do. That of
-    the budget is not among them: what a copy takes is measured apart.
+    ten of a client's queries are like one before, ten count as one; else ``repeats`` do. Those of
+    the budget and of membership are not among them: what they know is measured apart.
     """
     tenants = {name: 1.0 / (1.0 - bases["own"]) for name, bases in (usual or {}).items()}
     alike = {"calibration": calibration, "repeats": repeats, "tenants": tenants}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hauberk.adapters.data.source import load_dataset
-from hauberk.adapters.local.copying import evidence, keep, kept, measured
+from hauberk.adapters.local.budget_file import keep, kept
+from hauberk.adapters.local.copying import evidence, measured
 from hauberk.adapters.models.architectures import build
 from hauberk.core.errors import DataError
 from hauberk.core.evidence import Verdict

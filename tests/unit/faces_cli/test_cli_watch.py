@@ -189,7 +189,7 @@ def test_a_client_that_was_told_what_a_copy_takes_is_found(
 ) -> None:
     import numpy as np
 
-    from hauberk.adapters.local.copying import keep
+    from hauberk.adapters.local.budget_file import keep
     from hauberk.monitor.budget import Budget
 
     rng = np.random.default_rng(0)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from hauberk.adapters.local.files import read_file, write_file
-from hauberk.core.errors import DataError, UserError
+from hauberk.core.errors import UserError
 from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import find_rule
 from hauberk.evaluate.extraction import COUNTS, Copy, Pool, copies, perceptron
-from hauberk.monitor.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
 
     Shown = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_FILE, _LARGEST = "budget.json", 1 << 16
 _HELD, _ASKED = 1000, 6400
 
 
@@ -85,28 +80,3 @@ def evidence(found: list[Copy], digest: str, *, fidelity: float, answers: str) -
             "curves": {f"{one.copyist}, seed {one.seed}": list(one.points) for one in found},
         },
     )
-
-
-def keep(folder: Path, budget: Budget) -> None:
-    """Write what was measured where a watch finds it.
-
-    Raises:
-        EnvironmentFault: if the disk is full.
-    """
-    write_file(folder / _FILE, msgspec.json.encode(budget))
-
-
-def kept(folder: Path, digest: str) -> Budget | None:
-    """The budget of the model ``digest``; None where none was measured of it.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
-    data = read_file(folder / _FILE, limit=_LARGEST)
-    if data is None:
-        return None
-    try:
-        budget = msgspec.json.decode(data, type=Budget)
-    except (msgspec.DecodeError, RecursionError):
-        raise DataError("damaged", where=_FILE, hint="`hauberk watch budget` makes it") from None
-    return budget if budget.digest == digest else None

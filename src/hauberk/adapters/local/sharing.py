@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ import msgspec
 
 from hauberk.adapters.local.files import create_file, read_file, write_file
 from hauberk.adapters.local.guard_state import SqliteGuardState
-from hauberk.core.errors import ConfigError, DataError
+from hauberk.core.errors import ConfigError, DataError, EnvironmentFault
 from hauberk.core.ports import Routing
 
 if TYPE_CHECKING:
@@ -52,6 +54,26 @@ def shared_state(spec: Spec, folder: Path) -> GuardState | None:
 
     service = share.service or spec.model.name
     return RedisGuardState(share.redis, service=service, room=share.records)
+
+
+def fingerprint_key(service: Path, shared: GuardState | None) -> bytes:
+    """The key of the service, made once: replicas that share something share it.
+
+    The directory keeps a copy, so that a gateway starts while the shared state is away.
+
+    Raises:
+        EnvironmentFault: if it cannot be kept.
+    """
+    path = service / "fingerprint.key"
+    create_file(path, secrets.token_bytes(32))
+    key = read_file(path, limit=64) or b""
+    if shared is not None:
+        with suppress(EnvironmentFault):
+            shared.put(FINGERPRINT, key, over=0)
+            if (known := shared.cell(FINGERPRINT).data) != key:
+                write_file(path, known)
+                key = known
+    return key
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,17 @@ import click
 from hauberk.faces.cli import options, watch_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from hauberk.adapters.http.watch_metrics import Metrics
     from hauberk.adapters.local.cloud_events import Sink
     from hauberk.adapters.local.home import Home
+    from hauberk.adapters.local.watch_monitors import Usual
     from hauberk.adapters.local.watching import Watched
     from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.core.spec import Spec
     from hauberk.faces.cli.output import Output
-    from hauberk.monitor.fold import Monitor
     from hauberk.monitor.station import Station
 
 _PAUSE, _BATCH, _SAVE = 0.2, 4096, 2.0
@@ -87,6 +86,8 @@ def replay(
     LOG is a file of JSON lines, or a folder of them as the gateway writes it. ``mark`` is a digest
     over all findings in order.
     """
+    from hauberk.adapters.local.home import Home
+    from hauberk.adapters.local.watch_monitors import Usual, every_monitor
     from hauberk.adapters.local.watching import batches, lines
     from hauberk.core.errors import UnknownNameError
     from hauberk.monitor.alike import MOST
@@ -95,7 +96,7 @@ def replay(
     for name in only:
         if name not in MONITORS:
             raise UnknownNameError(name, MONITORS, kind="monitor")
-    made = _monitors(_pair(state), state, spec, Usual.of(usual), output)
+    made = every_monitor(Home.open(state), _pair(state), spec, Usual.of(usual), output.say)
     _warn_of_repeats(islice(lines(log), MOST), spec, usual is not None, output)
     station = Station(monitors={k: one for k, one in made.items() if not only or k in only})
     found: list[tuple[int, Evidence]] = []
@@ -134,6 +135,7 @@ def _follow(
     output: Output,
 ) -> int:
     from hauberk.adapters.local.home import Home
+    from hauberk.adapters.local.watch_monitors import Usual
 
     home = Home.open(state)
     stop = threading.Event()
@@ -226,6 +228,7 @@ class _Watch:
 
     def adopt(self) -> None:
         """Watch the pair that is in force: another one is watched from its first record on."""
+        from hauberk.adapters.local.watch_monitors import every_monitor
         from hauberk.adapters.local.watching import resume
         from hauberk.core.digest import digest_json
         from hauberk.monitor.station import Station
@@ -235,7 +238,8 @@ class _Watch:
         if key == self.key:
             return
         seq = self.station.seq
-        made = _monitors(pair, self.home.folder, self.spec, self.usual, self.output)
+        state = self.shared.state if self.shared else None
+        made = every_monitor(self.home, pair, self.spec, self.usual, self.say_once, shared=state)
         self.key, self.station = key, Station(monitors=made, seq=seq)
         if self.shared is None and resume(self.path, key, self.station):
             self.output.say(f"goes on after record {self.station.seq}")
@@ -316,7 +320,7 @@ def _warn_of_repeats(
         return
     for tenant, found in alike(records).items():
         output.say(
-            f"{found.share:.0%} of the requests of {tenant!r} are like one shortly before,"
+            f"{found.share:.0%} of the requests of {tenant!r} are like one shortly before, "
             f"about {found.repeats:.0f} in a row: if that is usual, set detect.repeats or give "
             "--usual, or there will be false alarms; if not, someone searches the model"
         )
@@ -333,47 +337,6 @@ def _sinks(events: Path | None, webhook: str) -> list[Sink]:
 
     made: list[Sink] = [FileSink(events)] if events else []
     return [*made, Webhook(webhook)] if webhook else made
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usual:
-    """What benign records show of each tenant: signs of a campaign, and how much is asked."""
-
-    bases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    volumes: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, log: Path | None) -> Usual:
-        """Read a log; without one nothing is known."""
-        from hauberk.adapters.local.watching import lines
-        from hauberk.monitor.budget import volumes
-        from hauberk.monitor.campaign import bases
-
-        if log is None:
-            return cls()
-        return cls(bases=bases(lines(log)), volumes=volumes(lines(log)))
-
-
-def _monitors(
-    pair: Watched, state: Path, spec: Spec, usual: Usual, output: Output
-) -> dict[str, Monitor]:
-    """All monitors that a pair can have; what one of them lacks is said."""
-    from hauberk.adapters.local.copying import kept
-    from hauberk.monitor.budget import BudgetMonitor
-    from hauberk.monitor.station import monitors
-
-    made = monitors(
-        pair.calibration,
-        gauge=pair.gauge,
-        alpha=spec.detect.alpha,
-        usual=usual.bases,
-        repeats=spec.detect.repeats,
-    )
-    budget = kept(state, pair.routing.primary)
-    if budget is None:
-        output.say("what a copy of this model takes is not known: `hauberk watch budget` tells")
-        return made
-    return {**made, "budget": BudgetMonitor(budget=budget, usual=usual.volumes)}
 
 
 def _kind(found: list[Evidence]) -> dict[str, str]:

@@ -59,7 +59,7 @@ def command(
     clients see them (`serve.round_digits`, `serve.top_k`). The fewest queries count. Exit code 1
     where no copy came so far.
     """
-    from hauberk.adapters.local import copying
+    from hauberk.adapters.local import budget_file, copying
     from hauberk.adapters.local.home import Home
     from hauberk.adapters.local.setup import shop_of
     from hauberk.adapters.local.watching import watched
@@ -87,7 +87,7 @@ def command(
             days=days,
             answers=answers,
         )
-        copying.keep(home.folder, made)
+        budget_file.keep(home.folder, made)
     output.say(evidence.message)
     if output.form == "json":
         output.data({"queries": evidence.value, "message": evidence.message, **evidence.spec})

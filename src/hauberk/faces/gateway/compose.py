@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from hauberk.adapters.local.files import create_file, read_file, write_file
 from hauberk.adapters.local.log_home import existing_log, sealed_log
-from hauberk.adapters.local.sharing import FINGERPRINT
+from hauberk.adapters.local.sharing import fingerprint_key
 from hauberk.adapters.models.session import Session
 from hauberk.core.digest import short
-from hauberk.core.errors import DataError, EnvironmentFault
+from hauberk.core.errors import DataError
 from hauberk.core.model import Bounds
 from hauberk.core.ports import Routing
 from hauberk.faces.gateway.afterwards import Afterwards
@@ -139,26 +137,6 @@ def model_bounds(home: Home, digest: str) -> Bounds:
         raise DataError(f"no bounds in its header: {error}", where=short(weights)) from None
 
 
-def _fingerprint_key(service: Path, shared: GuardState | None) -> bytes:
-    """The key of the service, made once: replicas that share something share it.
-
-    The directory keeps a copy, so that a gateway starts while the shared state is away.
-
-    Raises:
-        EnvironmentFault: if it cannot be kept.
-    """
-    path = service / "fingerprint.key"
-    create_file(path, secrets.token_bytes(32))
-    key = read_file(path, limit=64) or b""
-    if shared is not None:
-        with suppress(EnvironmentFault):
-            shared.put(FINGERPRINT, key, over=0)
-            if (known := shared.cell(FINGERPRINT).data) != key:
-                write_file(path, known)
-                key = known
-    return key
-
-
 def compose(
     spec: Spec,
     *,
@@ -185,7 +163,7 @@ def compose(
         records,
         capacity=spec.serve.tap_queue,
         keeper=Quarantine(state / "quarantine"),
-        mark=Fingerprint(_fingerprint_key(service, shared)),
+        mark=Fingerprint(fingerprint_key(service, shared)),
         dropped=meters.dropped.inc,
         failed=lambda why: report(part="tap", why=why),
     )
