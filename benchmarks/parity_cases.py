@@ -53,7 +53,7 @@ class Case:
     ours: Attack
     peer: Peer
     eps: float | None = None
-    images: int = 500
+    images: int = 200
     seeds: int = 1
 
 
@@ -76,6 +76,7 @@ def cases() -> Iterator[Case]:
         norm="l2",
         ours=DeepFool(nearest=True),
         peer=_foolbox("L2DeepFoolAttack"),
+        images=500,
     )
     yield Case(
         name="deepfool",
@@ -83,6 +84,7 @@ def cases() -> Iterator[Case]:
         norm="linf",
         ours=DeepFool(nearest=True),
         peer=_foolbox("LinfDeepFoolAttack"),
+        images=500,
     )
     norms: tuple[tuple[Norm, float, float], ...] = (
         ("linf", math.inf, 10.0),
@@ -105,7 +107,7 @@ def cases() -> Iterator[Case]:
             norm=norm,
             ours=FAB(steps=30, nearest=True),
             peer=_adv_lib("fab", norm=order, n_iter=30, targeted_restarts=True),
-            images=300,
+            images=100,
         )
     yield Case(
         name="carlini-wagner",
@@ -120,7 +122,7 @@ def cases() -> Iterator[Case]:
             initial_const=1.0,
             abort_early=False,
         ),
-        images=200,
+        images=100,
     )
     yield Case(
         name="carlini-wagner",
@@ -128,7 +130,7 @@ def cases() -> Iterator[Case]:
         norm="linf",
         ours=CarliniWagner(searches=5, steps=200, rate=0.05, nearest=True),
         peer=_art("CarliniLInfMethod", learning_rate=0.05, max_iter=30, batch_size=10),
-        images=100,
+        images=40,
     )
     yield Case(
         name="elastic-net",
@@ -145,7 +147,7 @@ def cases() -> Iterator[Case]:
             decision_rule="L1",
             abort_early=False,
         ),
-        images=200,
+        images=100,
     )
     yield Case(
         name="pgd-l0",
@@ -162,7 +164,7 @@ def cases() -> Iterator[Case]:
         ours=SquareL2(queries=202),
         peer=_torchattacks("Square", norm="L2", eps=2.5, n_queries=200, p_init=0.1, loss="margin"),
         eps=2.5,
-        images=500,
+        images=200,
         seeds=4,
     )
     yield Case(
@@ -172,7 +174,7 @@ def cases() -> Iterator[Case]:
         ours=SPSA(queries=257 * 10 + 1, pairs=128),
         peer=_torchattacks("SPSA", eps=0.3, delta=0.03, lr=0.075, nb_iter=10, nb_sample=128),
         eps=0.3,
-        images=300,
+        images=60,
     )
     yield Case(
         name="universal",
@@ -188,7 +190,7 @@ def cases() -> Iterator[Case]:
         norm="l2",
         ours=Boundary(queries=5000, nearest=True),
         peer=_foolbox("BoundaryAttack", steps=4500),
-        images=100,
+        images=40,
     )
     for norm in ("l2", "linf"):
         yield Case(
@@ -198,7 +200,7 @@ def cases() -> Iterator[Case]:
             # As many queries as the peer's 13 steps take: 100 √t looks and about 25 more at step t.
             ours=HopSkipJump(queries=3700, nearest=True),
             peer=_foolbox("HopSkipJumpAttack", steps=13, constraint=norm),
-            images=100,
+            images=40,
         )
 
 

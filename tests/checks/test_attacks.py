@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -34,6 +34,7 @@ from hauberk.attack.square import Square
 from hauberk.attack.square_l2 import SquareL2
 from hauberk.attack.transfer import Transfer
 from hauberk.attack.universal import Universal
+from hauberk.attack.working_copy import is_light
 from hauberk.attack.worst import Worst
 from hauberk.core.data import Batch
 from hauberk.core.errors import UserError
@@ -42,10 +43,10 @@ from hauberk.core.registry import BUILT_IN, find
 from hauberk.core.task import Classification
 from hauberk.core.threat import Norm, ThreatModel
 from hauberk.testing.attack_checks import attack_checks
-from hauberk.testing.models import ToyModel, linear_module
+from hauberk.testing.models import ToyModel, conv_module, linear_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hauberk.attack.attack import Attack, Fits
 
@@ -72,8 +73,8 @@ CASES: dict[str, tuple[Attack, tuple[Norm, ...]]] = {
     "apgd-l1": (APGDL1(steps=30), ("l1",)),
     "apgd-l1-dlr": (APGDL1(steps=20, loss="dlr", restarts=2, fast=True), ("l1",)),
     "apgd-targeted": (APGD(loss="targeted", steps=10, fast=True), BOTH),
-    "auto": (Auto(steps=6, queries=20, fast=False), BOTH),
-    "best": (Best(steps=6, queries=20, fast=False), BOTH),
+    "auto": (Auto(steps=6, queries=20), BOTH),
+    "best": (Best(steps=6, queries=20), BOTH),
     "boundary": (Boundary(queries=300), ("l2",)),
     "carlini-wagner": (CarliniWagner(searches=2, steps=30, rate=0.05), BOTH),
     "carlini-wagner-nearest": (CarliniWagner(searches=2, steps=30, rate=0.05, nearest=True), BOTH),
@@ -117,16 +118,55 @@ ALL = [
 ]
 
 
-@pytest.fixture
-def copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Toy models are too light for a working copy; here they have one."""
-    monkeypatch.setattr(victim, "is_light", lambda *_: False)
+# On a copy of the model only these can come out otherwise.
+BY_COPY = (
+    "stays in the ball",
+    "repeats itself",
+    "independent of batching",
+    "leaves its inputs alone",
+    "leaves the model alone",
+    "leaves no gradient behind",
+    "never returns less",
+    "strong enough",
+)
 
 
-@pytest.mark.usefixtures("copied")
+def _copied() -> Iterator[Any]:
+    """Each attack that may work on a copy, once, asked to."""
+    seen: set[type] = set()
+    for name, (attack, norms) in CASES.items():
+        may = any(field.name == "fast" for field in fields(attack))  # type: ignore[arg-type]
+        if not may or type(attack) in seen:
+            continue
+        seen.add(type(attack))
+        fast = replace(attack, fast=True)  # type: ignore[type-var]
+        for check, run in attack_checks(fast, norms=norms, strength=STRENGTH.get(name, 0.9)):
+            if check.startswith(BY_COPY):
+                yield pytest.param(run, id=f"{name}: {check}")
+
+
 @pytest.mark.parametrize("check", ALL)
 def test_attack(check: Callable[[], None]) -> None:
+    """Toy models are light: what works on a copy works on the light one, as for any user."""
     check()
+
+
+@pytest.mark.parametrize("copy", ["light", "heavy"])
+@pytest.mark.parametrize("check", list(_copied()))
+def test_attack_on_a_copy(
+    check: Callable[[], None], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if copy == "heavy":
+        monkeypatch.setattr(victim, "is_light", lambda *_: False)
+    check()
+
+
+def test_there_are_copies() -> None:
+    """Where this fails, the checks above say nothing about copies on this machine."""
+    module = conv_module(seed=1)
+    sample = torch.rand(1, 1, 8, 8)
+    assert is_light(module, sample)
+    assert victim.Victim(ToyModel(module), fast=True, sample=sample).approximate
 
 
 def test_every_registered_attack_is_checked() -> None:

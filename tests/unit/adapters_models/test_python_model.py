@@ -231,3 +231,36 @@ def test_where_no_gradient_is_used_it_is_said(capsys: pytest.CaptureFixture[str]
     assert "no gradients (no counterpart of LSTM): attacked by scores" in capsys.readouterr().err
     assert run(["evaluate", "net.onnx", *common, "--attacks", "auto"]) == 2
     assert "gives scores: no counterpart of LSTM" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("place")
+def test_a_model_of_the_tables_own_units(capsys: pytest.CaptureFixture[str]) -> None:
+    """Trees that split at amounts, given rows that were scaled as they were read."""
+    from pathlib import Path
+
+    rng = np.random.default_rng(0)
+    amount, count = rng.uniform(1e5, 9e5, 400), rng.integers(0, 4_000_000, 400)
+    label = (amount > 5e5).astype(int) + 2 * (count % 2)
+    rows = [
+        f"{a!r},{b},c{k % 2},{y}"
+        for k, (a, b, y) in enumerate(zip(amount, count, label, strict=True))
+    ]
+    text = "\n".join(["amount,count,kind,label", *(row.replace("np.float64", "") for row in rows)])
+    Path("table.csv").write_text(text.replace("(", "").replace(")", ""))
+    Path("trees.py").write_text(
+        "import numpy as np\n"
+        "class Trees:\n"
+        "    classes_ = np.arange(4)\n"
+        "    def predict_proba(self, x):\n"
+        "        y = (x[:, 0] > 5e5) + 2 * (x[:, 1] % 2)\n"
+        "        return np.eye(4)[y.astype(int)]\n"
+    )
+    common = ["python:trees.py:Trees", "--data", "csv:table.csv", "--threat", "linf:1e-9"]
+    more = ["--attacks", "square", "--set", "gate.eps_factors=1", "-q", "--format", "json"]
+    run(["evaluate", *common, *more, "--own-units", "-o", "found.json"])
+    found = json.loads(Path("found.json").read_text())
+    clean = next(one for one in found if one["rule"] == "HB-E002")
+    assert clean["value"] > 0.95
+    assert "--own-units" in clean["spec"]["command"]
+    assert run(["evaluate", "net.onnx", "--data", "npz:data.npz", "--own-units"]) == 2
+    assert "only a table" in capsys.readouterr().err

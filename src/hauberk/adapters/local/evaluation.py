@@ -13,6 +13,8 @@ from hauberk.adapters.data.features_file import read_features
 from hauberk.adapters.data.source import load_dataset, load_samples
 from hauberk.adapters.local.methods import ready
 from hauberk.adapters.local.tasks import has_classes, task_of
+from hauberk.adapters.models.own_units import OwnUnits
+from hauberk.adapters.models.prepared import behind
 from hauberk.adapters.models.source import model_digest, open_model
 from hauberk.attack.victim import quiet
 from hauberk.core.data import Dataset
@@ -47,7 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``shuffled``. ``queries`` bound what is asked about a sample. ``surrogates`` are files, each
     with its digest, of models on which transferred points are found, ``features`` the file of
     constraints on the columns of a table. ``task`` is what :func:`task_of` reads; other targets
-    than one label each come whole, without splits.
+    than one label each come whole, without splits. With ``own_units`` the models take the numbers
+    of a table as they stand in it.
     """
 
     model: str
@@ -64,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     surrogates: tuple[tuple[str, str], ...] = ()
     features: tuple[str, str] | None = None
     task: str = "classification"
+    own_units: bool = False
 
     def work(self) -> Work:
         """The same as work for an engine."""
@@ -132,7 +136,8 @@ def tried(plan: Plan) -> Model:
     Raises:
         UserError: if it fails on it, or knows fewer classes than the labels have.
     """
-    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
+    data = plan.dataset()
+    model = _opened(plan, plan.model, plan.digest, data)
     sample = torch.from_numpy(data.x[:1])
     try:
         with quiet(model), torch.no_grad():
@@ -165,7 +170,8 @@ def opened_plan(plan: Plan) -> tuple[Model, Dataset | Samples, ThreatModel, dict
     Raises:
         DataError: if a file is no longer the one that was planned for.
     """
-    model, data = _unchanged(plan.model, plan.digest), plan.dataset()
+    data = plan.dataset()
+    model = _opened(plan, plan.model, plan.digest, data)
     threat = plan.threat(data)
     methods = ready(
         plan.attacks,
@@ -174,7 +180,7 @@ def opened_plan(plan: Plan) -> tuple[Model, Dataset | Samples, ThreatModel, dict
         threat,
         task=task_of(plan.task),
         seed=plan.seed,
-        surrogates=[_unchanged(*one) for one in plan.surrogates],
+        surrogates=[_opened(plan, *one, data) for one in plan.surrogates],
     )
     return model, data, threat, methods
 
@@ -186,9 +192,14 @@ def _others(plan: Plan) -> Dataset:
     return load_dataset(plan.data).split("validation")
 
 
-def _unchanged(name: str, digest: str) -> Model:
+def _opened(plan: Plan, name: str, digest: str, data: Dataset | Samples) -> Model:
     _require_unchanged(name, digest)
-    return open_model(name)
+    model = open_model(name)
+    if not plan.own_units:
+        return model
+    if not isinstance(data, Dataset) or not data.columns:
+        raise UserError("only a table has units of its own", hint="leave out --own-units")
+    return behind(model, OwnUnits(data.columns))
 
 
 def _require_unchanged(name: str, digest: str) -> None:

@@ -56,7 +56,7 @@ class PreparedModel:
     """A model without gradients behind a preparation."""
 
     model: Model
-    prepare: Prepare
+    first: nn.Module
 
     @property
     def bounds(self) -> Bounds:
@@ -75,7 +75,7 @@ class PreparedModel:
 
     def __call__(self, x: Tensor, /) -> Tensor:
         """The model's outputs on prepared inputs."""
-        return self.model(self.prepare(x))
+        return self.model(self.first(x))
 
 
 def settings_text(
@@ -93,11 +93,15 @@ def prepared(model: Model, settings: str) -> Model:
     Raises:
         ConfigError: if a setting is unknown or no number.
     """
-    prepare = _prepare(settings)
+    return behind(model, _prepare(settings))
+
+
+def behind(model: Model, first: nn.Module) -> Model:
+    """The model behind a module that changes its inputs; what gave gradients gives them still."""
     if isinstance(model, TorchModel | ConvertedModel):
-        whole = nn.Sequential(prepare, model.module).train(model.module.training)
+        whole = nn.Sequential(first, model.module).train(model.module.training)
         return TorchModel(whole, model.bounds)
-    return PreparedModel(model, prepare)
+    return PreparedModel(model, first)
 
 
 def _prepare(settings: str) -> Prepare:

@@ -112,6 +112,11 @@ _BOUNDED = 100
 )
 @click.option("--std", default="", metavar="NUMBERS", help="What each channel is divided by then.")
 @click.option("--channels-last", is_flag=True, help="The models take (height, width, channels).")
+@click.option(
+    "--own-units",
+    is_flag=True,
+    help="The models take the numbers of a table as they stand in it, not scaled to [0, 1].",
+)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
     "--workers",
@@ -232,14 +237,16 @@ def _prepare(what: dict[str, Any]) -> None:
 
     flags = {name: what.pop(name) for name in ("scale", "mean", "std", "channels_last")}
     settings = settings_text(**flags)
-    if not settings:
-        return
-    if is_endpoint(what["model"]):
+    if (settings or what["own_units"]) and is_endpoint(what["model"]):
         raise ConfigError(
             "an endpoint prepares its inputs itself",
             where=what["model"],
-            hint="leave out --range, --mean, --std and --channels-last",
+            hint="leave out --range, --mean, --std, --channels-last and --own-units",
         )
+    if what["own_units"] and (what["ways"] or what["properties"]):
+        raise ConfigError("proofs know scaled rows alone", hint="leave out --own-units")
+    if not settings:
+        return
     for name in ("model", "against"):
         if what[name]:
             what[name] = f"prepared:{settings}@{what[name]}"
@@ -303,6 +310,7 @@ def _plan(
         shuffled=shuffled,
         queries=what["queries"],
         task=what["task"],
+        own_units=what["own_units"],
         features=(str(laws.absolute()), digest_file(laws)) if laws else None,
         surrogates=tuple((located(one), model_digest(one)) for one in what["surrogates"]),
     )

@@ -40,6 +40,8 @@ def command_of(plan: Plan) -> str:
         words += ["--task", plan.task]
     if plan.queries is not None:
         words += ["--queries", str(plan.queries)]
+    if plan.own_units:
+        words.append("--own-units")
     for file, _ in plan.surrogates:
         words += ["--surrogate", file]
     if plan.features is not None:
