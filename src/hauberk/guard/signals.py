@@ -89,16 +89,33 @@ def signals(window: Window, calibration: Calibration) -> NDArray[np.float64]:
     high, low = calibration.feature_high, calibration.feature_low
     half = high.shape[1] // 2
     width = np.maximum(high[:, half] - low[:, half], 1e-3 * (1 + np.abs(middle)))
-    moved = (np.median(window.features, axis=0) - middle) / width
+    moved = (_middle(window.features) - middle) / width
     wider = np.log1p(window.features.std(axis=0) / width)
+    confidence, score = np.sort(window.confidence), np.sort(window.score)
     answers = [
         window.agrees.mean(),
         window.confidence.mean(),
-        np.quantile(window.confidence, 0.1),
-        np.median(window.score),
-        np.quantile(window.score, 0.9),
+        _quantile(confidence, 0.1),
+        _quantile(score, 0.5),
+        _quantile(score, 0.9),
         (window.p_benign <= _SMALL).mean(),
         (window.p <= _SMALL).mean(),
         (window.p_twin <= _SMALL).mean(),
     ]
     return np.concatenate((answers, np.clip(moved, -20, 20), wider))
+
+
+def _quantile(rising: NDArray[np.float64], q: float) -> float:
+    """By linear interpolation, as ``np.quantile`` has it, which takes ten times as long here."""
+    place = q * (len(rising) - 1)
+    below = int(place)
+    above = min(below + 1, len(rising) - 1)
+    return float(rising[below] + (rising[above] - rising[below]) * (place - below))
+
+
+def _middle(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each column."""
+    half, odd = divmod(len(x), 2)
+    parted = np.partition(x, half if odd else (half - 1, half), axis=0)
+    out: NDArray[np.float64] = parted[half] if odd else (parted[half - 1] + parted[half]) / 2
+    return out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from hauberk.guard.features import NAMES
+from hauberk.monitor import likeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Key = Literal["digest", "tenant", "principal"]
+NAME = 256
+"""Longest name of an account; longer ones are cut."""
 LEAST, MOST = 64, 4096
 """Records that are looked ahead at: so many after evidence, twice as many after each success."""
 
@@ -33,6 +37,34 @@ class Skips(Protocol):
         Return the place of the first that was not folded. The state is then bit for bit what
         ``update`` on each of them would have left. Passing over too few is always right.
         """
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """``codes`` ``(n, 2)`` are places in ``names``."""
+
+    names: list[str]
+    codes: NDArray[np.int64]
+
+    def groups(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Which of ``rows`` are of each name."""
+        codes = self.codes[rows].ravel()
+        order = np.argsort(codes, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        return {self.names[codes[part[0]]]: rows[part // 2] for part in parts if len(part)}
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest name."""
+        return max(map(len, self.names), default=0)
+
+
+def accounts(record: Record) -> tuple[str, str]:
+    """Of whom a record is: a client, and a tenant's clients together."""
+    return (
+        f"client/{record.tenant}/{record.principal}"[:NAME],
+        f"tenant/{record.tenant}"[:NAME],
+    )
 
 
 class Block:
@@ -111,6 +143,27 @@ class Block:
     def refused(self) -> NDArray[np.bool_]:
         """Where the model failed ``(n,)``."""
         return np.array([record.outcome == "refuse" for record in self.records], dtype=np.bool_)
+
+    @cached_property
+    def words(self) -> NDArray[np.uint64] | None:
+        """Fingerprints ``(n, words)``; None where one is missing or malformed."""
+        return likeness.words([record.fingerprint for record in self.records])
+
+    @cached_property
+    def marks(self) -> list[int]:
+        """Fingerprints as numbers, where all are well formed."""
+        return [int(record.fingerprint, 16) for record in self.records]
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Of whom each record is: a client, and a tenant's clients together."""
+        known: dict[str, int] = {}
+        codes = [
+            known.setdefault(name, len(known))
+            for record in self.records
+            for name in accounts(record)
+        ]
+        return Accounts(list(known), np.array(codes, dtype=np.int64).reshape(-1, 2))
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:

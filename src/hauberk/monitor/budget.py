@@ -14,6 +14,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import RULES
 from hauberk.guard.fingerprint import BITS
 from hauberk.monitor import likeness
+from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 HEADROOM = 2.0
 """How many times what was usual a client may ask before it counts."""
-_WINDOW, _RADIUS, _NAME, _TICKS = 8, 15, 256, 1e6
+_WINDOW, _RADIUS, _TICKS = 8, 15, 1e6
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,7 +101,7 @@ class BudgetMonitor:
         if record.seq <= self._last:
             return None
         self._last = record.seq
-        if record.outcome not in {"pass", "flag"}:
+        if not _answered(record):
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
@@ -123,72 +124,68 @@ class BudgetMonitor:
         """As :class:`hauberk.monitor.block.Skips`."""
         if block.seq[start] <= self._last:
             return start
-        seen = block.once(("budget", self._dropped), lambda: self._look(block, start))
-        if seen is None:
+        fresh = block.once(("budget", self._dropped), lambda: self._fresh(block, start))
+        if fresh is None:
             return start
-        rows = start + np.flatnonzero(seen.answered[start:end])
-        groups: dict[str, list[int]] = {}
-        for row in rows.tolist():
-            for name in self._names(block.records[row]):
-                groups.setdefault(name, []).append(row)
+        rows = start + np.flatnonzero(block.label[start:end] >= 0)
+        groups = self._groups(block, rows)
         if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
             return start  # someone would have to make room
         stop, moved = end, []
         for name, places in groups.items():
             client, cost = self._clients.get(name), self._cost(name)
-            part = np.array(places)
-            fresh = seen.fresh[part, int(name.startswith("tenant/"))]
-            if not fresh.any():
+            part = places[fresh[places, int(name.startswith("tenant/"))]]
+            if not len(part):
                 moved.append((places, name, client.until if client else 0))
                 continue
-            at = seen.at[part[fresh]]
+            at = block.once("ticks", lambda: _all_ticks(block))[part]
             steps = cost * np.arange(len(at) + 1)
             start_at = client.until if client else 0
             until = np.maximum.accumulate(np.maximum(at, start_at) - steps[:-1]) + steps[1:]
             loud = until - at >= self._period
             if loud.any():
-                stop = min(stop, int(part[fresh][loud.argmax()]))
+                stop = min(stop, int(part[loud.argmax()]))
             moved.append((places, name, int(until[-1])))
         if stop < end:
             return self.skip(block, start, stop) if stop > start else start
-        for places, name, at_last in sorted(moved, key=lambda one: one[0][-1]):
+        for places, name, until_last in sorted(moved, key=lambda one: int(one[0][-1])):
             client = self._clients.setdefault(name, _Client(deque(maxlen=_WINDOW)))
-            client.seen.extend(seen.numbers[row] for row in places[-_WINDOW:])
-            client.until = at_last
+            client.seen.extend(block.marks[row] for row in places[-_WINDOW:].tolist())
+            client.until = until_last
             self._clients.move_to_end(name)
         self._counts["used"] += len(rows)
         self._counts["ignored"] += end - start - len(rows)
         self._last = block.seq[end - 1]
         return end
 
-    def _look(self, block: Block, start: int) -> _Seen | None:
-        """A block from ``start`` on; None where a fingerprint is missing or malformed."""
-        marks = [record.fingerprint for record in block.records]
-        words = likeness.words(marks)
-        if words is None:
+    def _fresh(self, block: Block, start: int) -> NDArray[np.bool_] | None:
+        """Which records from ``start`` on are near none before, the client's, the tenant's.
+
+        ``(n, 2)``; None where a fingerprint or a name is out of the ordinary.
+        """
+        words = block.words
+        if words is None or block.accounts.longest >= NAME:
             return None
-        answered = np.array([r.outcome in {"pass", "flag"} for r in block.records], dtype=np.bool_)
-        fresh = np.ones((len(block), 2), dtype=np.bool_)
-        groups: dict[str, list[int]] = {}
-        for row in (start + np.flatnonzero(answered[start:])).tolist():
-            for name in self._names(block.records[row]):
-                groups.setdefault(name, []).append(row)
-        for name, rows in groups.items():
+        out = np.ones((len(block), 2), dtype=np.bool_)
+        rows = start + np.flatnonzero(block.label[start:] >= 0)
+        for name, places in self._groups(block, rows).items():
             client = self._clients.get(name)
             before = likeness.of_numbers(client.seen if client else ())
-            near = likeness.near(before, words[rows], room=_WINDOW, radius=_RADIUS)
-            fresh[rows, int(name.startswith("tenant/"))] = ~near
-        return _Seen(
-            answered=answered,
-            fresh=fresh,
-            numbers=[int(mark, 16) for mark in marks],
-            at=np.array([_ticks(record.at) for record in block.records], dtype=np.int64),
-        )
+            near = likeness.near(before, words[places], room=_WINDOW, radius=_RADIUS)
+            out[places, int(name.startswith("tenant/"))] = ~near
+        return out
+
+    def _groups(self, block: Block, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        every = block.accounts.groups(rows)
+        return {
+            name: places
+            for name, places in every.items()
+            if name.startswith("client/") or name in self.usual
+        }
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Of whom a record is: a client, and a tenant of whom something is known."""
-        client = f"client/{record.tenant}/{record.principal}"[:_NAME]
-        tenant = f"tenant/{record.tenant}"[:_NAME]
+        client, tenant = accounts(record)
         return (client, tenant) if tenant in self.usual else (client,)
 
     def _cost(self, name: str) -> int:
@@ -273,16 +270,6 @@ class BudgetMonitor:
         self._last, self._counts, self._clients = last, counts, clients
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """A block as this monitor sees it; ``fresh`` ``(n, 2)`` by client and by tenant."""
-
-    answered: NDArray[np.bool_]
-    fresh: NDArray[np.bool_]
-    numbers: list[int]
-    at: NDArray[np.int64]
-
-
 def volumes(records: Iterable[Record], *, days: float = 1.0) -> dict[str, int]:
     """The most answers that each client and each tenant got within ``days``, as they count.
 
@@ -293,21 +280,30 @@ def volumes(records: Iterable[Record], *, days: float = 1.0) -> dict[str, int]:
     most: dict[str, int] = {}
     for record in records:
         mark = _number(record.fingerprint)
-        if record.outcome not in {"pass", "flag"}:
+        if not _answered(record):
             continue
-        for name in (f"client/{record.tenant}/{record.principal}", f"tenant/{record.tenant}"):
-            before = seen.setdefault(name[:_NAME], deque(maxlen=_WINDOW))
+        for name in accounts(record):
+            before = seen.setdefault(name, deque(maxlen=_WINDOW))
             if mark is not None:
                 near = any((mark ^ one).bit_count() <= _RADIUS for one in before)
                 before.append(mark)
                 if near:
                     continue
-            told = times.setdefault(name[:_NAME], deque())
+            told = times.setdefault(name, deque())
             told.append(record.at)
             while told[0] <= record.at - days * DAY:
                 told.popleft()
-            most[name[:_NAME]] = max(most.get(name[:_NAME], 0), len(told))
+            most[name] = max(most.get(name, 0), len(told))
     return most
+
+
+def _answered(record: Record) -> bool:
+    """Whether an answer was given: what no class has as its label is none."""
+    return record.outcome in {"pass", "flag"} and 0 <= record.label < 1 << 31
+
+
+def _all_ticks(block: Block) -> NDArray[np.int64]:
+    return np.array([_ticks(record.at) for record in block.records], dtype=np.int64)
 
 
 def _ticks(at: float) -> int:

@@ -15,6 +15,7 @@ from hauberk.core.interval import wilson
 from hauberk.core.rule import RULES
 from hauberk.guard.fingerprint import BITS
 from hauberk.monitor import likeness
+from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
 
@@ -34,7 +35,6 @@ SIGNS: Mapping[str, str] = {
 
 _STAKES = (0.05, 0.2, 0.5)
 _DIGITS = BITS // 4
-_NAME = 256
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class CampaignMonitor:
             return None
         self._counts["used"] += 1
         found = None
-        for name in _names(record):
+        for name in accounts(record):
             signs = self._signs(name, mark, record)
             for sign, shown in signs.items():
                 worth = self._play(name, sign, shown, self._base(record.tenant, sign))
@@ -110,10 +110,10 @@ class CampaignMonitor:
         """As :class:`hauberk.monitor.block.Skips`."""
         if block.seq[start] <= self._last:
             return start
-        seen = block.once(("campaign", self._dropped), lambda: self._look(block, start))
-        if seen is None:
+        similar = block.once(("campaign", self._dropped), lambda: self._similar(block, start))
+        if similar is None:
             return start
-        groups = seen.groups(start, end)
+        groups = block.accounts.groups(np.arange(start, end))
         if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
             return start  # someone would have to make room
         stop, played = end, []
@@ -122,8 +122,8 @@ class CampaignMonitor:
             tenant = block.records[rows[0]].tenant
             measured = rows[block.has_p[rows]]
             unusual = block.p_value[measured] <= self.small
-            similar = seen.similar[rows, int(name.startswith("tenant/"))]
-            shown = {"similar": (rows, similar), "unusual": (measured, unusual)}
+            alike = similar[rows, int(name.startswith("tenant/"))]
+            shown = {"similar": (rows, alike), "unusual": (measured, unusual)}
             tests = {}
             for sign, (on, bits) in shown.items():
                 test = tests[sign] = client.tests[sign].copy()
@@ -135,7 +135,7 @@ class CampaignMonitor:
         if stop < end:
             return self.skip(block, start, stop) if stop > start else start
         for _, name, client, tests, rows in sorted(played, key=lambda one: one[0]):
-            client.seen.extend(seen.numbers[row] for row in rows.tolist())
+            client.seen.extend(block.marks[row] for row in rows.tolist())
             client.tests = tests
             self._clients[name] = client
             self._clients.move_to_end(name)
@@ -143,20 +143,24 @@ class CampaignMonitor:
         self._last = block.seq[end - 1]
         return end
 
-    def _look(self, block: Block, start: int) -> _Seen | None:
-        """A block from ``start`` on; None where a fingerprint or a name is out of the ordinary."""
-        seen = _Seen.of(block)
-        if seen is None:
+    def _similar(self, block: Block, start: int) -> NDArray[np.bool_] | None:
+        """Which records from ``start`` on are near one before, the client's, the tenant's.
+
+        ``(n, 2)``; None where a fingerprint or a name is out of the ordinary.
+        """
+        words = block.words
+        if words is None or block.accounts.longest >= NAME:
             return None
-        for name, rows in seen.groups(start, len(block)).items():
+        out = np.zeros((len(block), 2), dtype=np.bool_)
+        for name, rows in block.accounts.groups(np.arange(start, len(block))).items():
             client = self._clients.get(name)
-            seen.similar[rows, int(name.startswith("tenant/"))] = likeness.near(
+            out[rows, int(name.startswith("tenant/"))] = likeness.near(
                 likeness.of_numbers(client.seen if client else ()),
-                seen.words[rows],
+                words[rows],
                 room=self._room(name),
                 radius=self.radius,
             )
-        return seen
+        return out
 
     def _signs(self, name: str, mark: int | None, record: Record) -> dict[str, bool]:
         client = self._client(name)
@@ -311,56 +315,6 @@ def bases(
         }
         for tenant, parts in counts.items()
     }
-
-
-def _names(record: Record) -> tuple[str, str]:
-    """Of whom a record is: a client, and a tenant's clients together."""
-    return (
-        f"client/{record.tenant}/{record.principal}"[:_NAME],
-        f"tenant/{record.tenant}"[:_NAME],
-    )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A block as this monitor sees it: fingerprints, and whom each record is counted to.
-
-    ``similar`` ``(n, 2)``: whether it is near one shortly before it, the client's, the tenant's.
-    """
-
-    words: NDArray[np.uint64]
-    numbers: list[int]
-    names: list[str]
-    codes: NDArray[np.int64]
-    similar: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, block: Block) -> _Seen | None:
-        """Read a block; nothing is known of what is similar yet."""
-        marks = [record.fingerprint for record in block.records]
-        words = likeness.words(marks)
-        known: dict[str, int] = {}
-        codes = [
-            known.setdefault(name, len(known))
-            for record in block.records
-            for name in _names(record)
-        ]
-        if words is None or any(len(name) >= _NAME for name in known):
-            return None
-        return cls(
-            words=words,
-            numbers=[int(mark, 16) for mark in marks],
-            names=list(known),
-            codes=np.array(codes).reshape(-1, 2),
-            similar=np.zeros((len(block), 2), dtype=np.bool_),
-        )
-
-    def groups(self, start: int, end: int) -> dict[str, NDArray[np.int64]]:
-        """The rows of each name among some records."""
-        codes = self.codes[start:end].ravel()
-        order = np.argsort(codes, kind="stable")
-        parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-        return {self.names[codes[part[0]]]: start + part // 2 for part in parts if len(part)}
 
 
 def _most(pair: list[int]) -> float:
