@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
+    from hauberk.monitor.block import Block
     from hauberk.monitor.fold import Monitor, State
     from hauberk.testing.monitor_checks import MonitorCheck
 
@@ -77,6 +78,12 @@ class _Careless(SuspicionMonitor):
             self._clients.capacity = 10**9
         return super().update(record)
 
+    def skip(self, block: Block, start: int, end: int, /) -> int:
+        if self.fault == "blocks-are-the-same":
+            self._last = block.seq[end - 1]
+            return end
+        return super().skip(block, start, end)
+
     def state(self) -> State:
         state = super().state()
         if self.fault == "resumes":
@@ -99,7 +106,14 @@ def _filled(record: Record) -> Record:
 
 @pytest.mark.parametrize(
     "fault",
-    ["resumes", "state-is-json", "seen-is-seen", "tolerates-none", "refuses-a-damaged-state"],
+    [
+        "resumes",
+        "state-is-json",
+        "seen-is-seen",
+        "tolerates-none",
+        "refuses-a-damaged-state",
+        "blocks-are-the-same",
+    ],
 )
 def test_the_suite_sees_a_fault(fault: str) -> None:
     kind = type("Faulty", (_Careless,), {"fault": fault})

@@ -191,16 +191,19 @@ class Block:
 
 
 class Reader:
-    """Folds blocks through one monitor: ``skip`` where there is one, ``update`` for the rest."""
+    """Folds blocks through one monitor: ``skip`` where there is one, ``update`` for the rest.
 
-    def __init__(self, monitor: Monitor) -> None:
+    With ``resets`` a monitor that can begins a new run after evidence.
+    """
+
+    def __init__(self, monitor: Monitor, *, resets: bool = True) -> None:
         self.monitor = monitor
         self._skip = getattr(monitor, "skip", None)
-        self._reset = getattr(monitor, "reset", None)
+        self._reset = getattr(monitor, "reset", None) if resets else None
         self._ahead, self._slow = LEAST, 0
 
     def read(self, block: Block) -> list[tuple[int, Evidence]]:
-        """The evidence of each place of the block; after it the monitor begins a new run."""
+        """The evidence, each with its place in the block."""
         found, at, slow = [], 0, self._slow
         while at < len(block):
             if self._skip is not None and not slow:

@@ -26,6 +26,7 @@ from hauberk.guard.calibration import Calibration
 from hauberk.guard.features import NAMES
 from hauberk.guard.gauge import Gauge
 from hauberk.guard.signals import SIGNALS
+from hauberk.monitor.block import Block, Reader
 from hauberk.monitor.fold import Monitor
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def monitor_checks() -> dict[str, MonitorCheck]:
         "bounded": _bounded,
         "tolerates-none": _tolerates_none,
         "seen-is-seen": _seen_is_seen,
+        "blocks-are-the-same": _blocks_are_the_same,
         "refuses-a-damaged-state": _damaged_state,
         "evidence-is-whole": _evidence_is_whole,
     }
@@ -219,6 +221,22 @@ def _seen_is_seen(make: Callable[[], Monitor]) -> None:
         holds=canonical_json(again.state()) == canonical_json(once.state()),
         that="records read again change the state",
     )
+
+
+def _blocks_are_the_same(make: Callable[[], Monitor]) -> None:
+    records, one = _mixed(600), make()
+    expected = [e for e in _fold(one, records) if e]
+    for size in (1, 7, 64, 600):
+        many = make()
+        # Without resets, as `update` has none: the reader's own are for a station.
+        reader, found = Reader(many, resets=False), []
+        for at in range(0, 600, size):
+            found += [e for _, e in reader.read(Block(records[at : at + size]))]
+        _expect(holds=found == expected, that=f"blocks of {size} give other evidence")
+        _expect(
+            holds=canonical_json(many.state()) == canonical_json(one.state()),
+            that=f"blocks of {size} leave another state",
+        )
 
 
 def _damaged_state(make: Callable[[], Monitor]) -> None:
