@@ -64,7 +64,7 @@ class Quotas(Protocol):
 def spend(full_at: float, charge: Charge, at: float) -> tuple[float, float]:
     """When the bucket is full after the charge, and how long to wait before it fits."""
     cost, period, depth = charge.cost, charge.period, charge.depth
-    after = (max(at, full_at)) + cost * period
+    after = max(at, full_at) + cost * period
     if cost > depth:
         return after, math.inf
     wait = after - at - depth * period

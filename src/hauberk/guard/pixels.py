@@ -40,10 +40,13 @@ def to_bytes(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.uint8]:
 
 def from_bytes(pixels: NDArray[np.uint8], bounds: Bounds) -> NDArray[np.float32]:
     """The images of bytes, within bounds."""
-    table = _levels(bounds.low, bounds.high)
-    out: Any = cv2.LUT(_flat(pixels), table)
-    images: NDArray[np.float32] = out.reshape(pixels.shape)
-    return images
+    step, low, high = _scale(bounds.low, bounds.high)
+    out: NDArray[np.float32] = np.multiply(pixels, step, dtype=np.float32)
+    if low:
+        out += low
+    if np.float32(255) * step + low > high:  # by the last bit
+        np.minimum(out, high, out=out)
+    return out
 
 
 def filtered(
@@ -96,12 +99,9 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=16)
-def _levels(low: float, high: float) -> NDArray[np.float32]:
-    """The value of each of the 256 levels."""
-    step = np.float32((high - low) / 255.0)
-    levels = np.arange(256, dtype=np.float32) * step + np.float32(low)
-    out: NDArray[np.float32] = np.minimum(levels, np.float32(high))
-    return out
+def _scale(low: float, high: float) -> tuple[np.float32, np.float32, np.float32]:
+    """The step between two levels, the least and the greatest."""
+    return np.float32((high - low) / 255.0), np.float32(low), np.float32(high)
 
 
 def straight_through(clean: Callable[[NDArray[np.float32]], Any], x: Any) -> Any:

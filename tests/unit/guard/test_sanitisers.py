@@ -105,6 +105,18 @@ def test_a_field_out_of_range_is_refused(name: str, fields: dict[str, Any]) -> N
         find("guard", name)(**fields)
 
 
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(-1.0, 1.0), Bounds(0.1, 0.7), Bounds(-3, 255)])
+def test_bytes_stand_for_even_levels_within_the_bounds(bounds: Bounds) -> None:
+    from hauberk.guard.pixels import from_bytes, to_bytes
+
+    every = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    found = from_bytes(every, bounds)
+    levels = np.linspace(bounds.low, bounds.high, 256).reshape(every.shape)
+    np.testing.assert_allclose(found, levels, atol=1e-6 * (bounds.high - bounds.low))
+    assert np.float32(bounds.low) <= found.min() <= found.max() <= np.float32(bounds.high)
+    np.testing.assert_array_equal(to_bytes(found, bounds), every)
+
+
 def plainly(plane: Any, weight: float, steps: int) -> Any:
     """Chambolle's iteration as he wrote it, on a whole plane."""
     f = plane.astype(np.float64) / weight
