@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hauberk.core.ports import Routing
 from hauberk.faces.gateway.body import Headers
 from hauberk.faces.gateway.faults import NotNow
-from hauberk.faces.gateway.room import Room, need_of
+from hauberk.faces.gateway.room import Room, Rooms, need_of
 from hauberk.testing.asking import CLIENT, binary_body, fake_gateway
 from hauberk.testing.gateway_fakes import FakeWorld, MemoryLog
 
@@ -68,6 +68,29 @@ def test_who_waits_too_long_or_leaves_takes_nothing() -> None:
     asyncio.run(go())
 
 
+def test_nobody_keeps_the_others_out() -> None:
+    async def go() -> None:
+        rooms = Rooms(100)
+        held = [await rooms.take("slow", 25, seconds=1) for _ in range(2)]
+        waits = asyncio.ensure_future(rooms.take("slow", 1, seconds=1))
+        await asyncio.sleep(0)
+        assert not waits.done(), "it has its half"
+        assert await rooms.take("other", 80, seconds=1) == 50, "more than a half takes half"
+        for one in held:
+            rooms.give("slow", one)
+        assert await waits == 1
+        with pytest.raises(NotNow):
+            await asyncio.gather(*(rooms.take("third", 50, seconds=0.01) for _ in range(2)))
+        rooms.give("slow", 1)
+        rooms.give("other", 50)
+        assert await rooms.take("third", 0, seconds=1) == 0
+        assert rooms.all.free == 50, "one of the third's two was let in"
+        rooms.give("third", 50)
+        assert not rooms._own
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize(
     ("headers", "need"),
     [
@@ -97,7 +120,7 @@ def test_a_body_waits_unread_until_there_is_room(tmp_path: Path) -> None:
     )
     body, headers = binary_body(np.zeros((1, *shape), np.float32))
     assert asyncio.run(_overtake(gateway, body, headers)) == [200, 200]
-    assert gateway.app.room.free == 4 * MIB
+    assert gateway.app.rooms.all.free == 8 * MIB
 
 
 async def _overtake(gateway: Gateway, body: bytes, headers: dict[str, str]) -> list[int]:

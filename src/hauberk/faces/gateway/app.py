@@ -30,7 +30,7 @@ from hauberk.faces.gateway.cleaning import as_it_came
 from hauberk.faces.gateway.exchange import OCTETS, Answer, Call, deliver, split
 from hauberk.faces.gateway.faults import Fault, Forbidden, Missing, NotNow, TooLarge, fault_of
 from hauberk.faces.gateway.payloads import PATH as PAYLOADS
-from hauberk.faces.gateway.room import Room, need_of
+from hauberk.faces.gateway.room import Rooms, need_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -69,7 +69,7 @@ class App:
     traces: Traces | None = None
     own_log: OwnLog | None = None
     passing: Passing | None = None
-    room: Room = field(default_factory=lambda: Room(512 * 2**20))
+    rooms: Rooms = field(default_factory=lambda: Rooms(512 * 2**20))
     text_upstream: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ class App:
             raise
         finally:
             if call.held:
-                self.room.give(call.held)
+                self.rooms.give(_owner(call), call.held)
         if answer.flow is None:
             self._over(call, answer, answer.status.value)
         return answer
@@ -328,7 +328,7 @@ class App:
             filtered=self.plane.clean is not as_it_came,
             text=self.text_upstream,
         )
-        call.held = await self.room.take(need, seconds=limits.body_seconds)
+        call.held = await self.rooms.take(_owner(call), need, seconds=limits.body_seconds)
 
     def _charged(
         self,
@@ -383,3 +383,8 @@ def _decode(body: memoryview, mark: bytes | None) -> Request:
     if mark is None:
         return codec_json.read(body)
     return codec_binary.read(body, codec_binary.head_length(mark, size=len(body)))
+
+
+def _owner(call: Call) -> str:
+    assert call.principal is not None
+    return f"{call.principal.tenant}/{call.principal.name}"

@@ -36,7 +36,7 @@ from hauberk.faces.gateway.payloads import Payloads
 from hauberk.faces.gateway.pool import Pool
 from hauberk.faces.gateway.quarantine import Quarantine
 from hauberk.faces.gateway.reception import Reception, receive
-from hauberk.faces.gateway.room import Room
+from hauberk.faces.gateway.room import Rooms
 from hauberk.faces.gateway.sampling import Sampling, Unforeseen
 from hauberk.faces.gateway.sealing import Sealing
 from hauberk.faces.gateway.served import World
@@ -247,7 +247,7 @@ def compose(
         traces(spec.trace, spec.model.name),
         OwnLog(partial(existing_log, state)) if sealing is not None else None,
         passing=through,
-        room=Room(max(limits.bodies_bytes, limits.body_bytes)),
+        rooms=Rooms(max(limits.bodies_bytes, 2 * limits.body_bytes)),
         text_upstream=bool(upstream) and spec.upstream.protocol in {"tensorflow", "json"},
     )
     made = Gateway(

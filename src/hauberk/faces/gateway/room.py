@@ -48,6 +48,11 @@ class Room:
         self._size = self.free = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     async def take(self, need: int, *, seconds: float) -> int:
         """Wait for room; what was taken, to be given back. More than all of it takes all.
 
@@ -89,3 +94,41 @@ class Room:
                 self.free -= need
                 came.set_result(None)
             self._waiting.popleft()
+
+
+class Rooms:
+    """A room for all, of which nobody takes more than half: who sends slowly keeps no other out."""
+
+    def __init__(self, size: int) -> None:
+        self._half = max(1, size // 2)
+        self.all = Room(size)
+        self._own: dict[str, Room] = {}
+
+    async def take(self, owner: str, need: int, *, seconds: float) -> int:
+        """Wait for room; what was taken, to be given back. More than a half takes half.
+
+        Raises:
+            NotNow: if there is none after ``seconds``.
+        """
+        need = min(need, self._half)
+        if not need:
+            return 0
+        own = self._own.setdefault(owner, Room(self._half))
+        held = 0
+        try:
+            held = await own.take(need, seconds=seconds)
+            return await self.all.take(need, seconds=seconds)
+        except BaseException:
+            self._return(owner, own, held)
+            raise
+
+    def give(self, owner: str, held: int) -> None:
+        """Give back what was taken."""
+        if held:
+            self._return(owner, self._own[owner], held)
+            self.all.give(held)
+
+    def _return(self, owner: str, own: Room, held: int) -> None:
+        own.give(held)
+        if own.free == self._half and not own.waited_for:
+            self._own.pop(owner, None)
