@@ -204,6 +204,8 @@ def test_a_client_that_is_held_gets_less_for_a_while_and_is_told_why(tmp_path: P
     now = time.time()
     throttles.hold("default", "alice", "similar queries", at=now)
     throttles.hold("other", "olga", "another tenant's", at=now)
+    assert one.reception.hears()
+    assert not one.reception.hears()
     assert "throttles.json read" in one.reception.reload()
     answers = [infer(one) for _ in range(14)]
     codes = [answer.status_code for answer in answers]

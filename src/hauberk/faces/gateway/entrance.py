@@ -175,7 +175,7 @@ class Entrance:
         try:
             self._take(HELD.content(f"held/{_owner(principal, model)}", rows))
         except TooMany as error:
-            why = "fewer answers for now: these queries resemble a search of the model"
+            why = "fewer answers for now: these queries resemble a search or a copying of the model"
             raise TooMany(why, wait=error.wait) from None
 
     def seat(self, principal: Principal, model: str) -> Place:

@@ -38,6 +38,7 @@ class Reception:
     throttles_file: Path | None = None
     shared: SharedThrottles | None = None
     _seen: dict[Path, bytes | None] = field(default_factory=dict)
+    _held_at: int = 0
 
     def reload(self) -> list[str]:
         """Read what changed; returns what happened, a line each.
@@ -66,6 +67,15 @@ class Reception:
             told += self._shared(self.shared)
         self.entrance.freshen()
         return told
+
+    def hears(self) -> bool:
+        """Whether the file of throttled clients was written since this was asked: one look."""
+        try:
+            at = self.throttles_file.stat().st_mtime_ns if self.throttles_file else 0
+        except OSError:
+            at = 0
+        before, self._held_at = self._held_at, at
+        return at != before
 
     def _shared(self, throttles: SharedThrottles) -> list[str]:
         """Take the clients that are held at all gateways; without an answer, those known stay."""

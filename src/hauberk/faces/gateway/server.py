@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hauberk.core.spec import AccessSpec, Spec
     from hauberk.faces.gateway.compose import Gateway
 
-_RECHECK_SECONDS = 2.0
+_RECHECK_SECONDS, _LOOKS = 2.0, 16
 _KEEP_ALIVE_SECONDS = 75
 _SWITCH_SECONDS = 5e-5
 _HERE = "127.0.0.1"
@@ -346,7 +346,10 @@ async def _watch(gateway: Gateway) -> None:
     """Verify again, every few seconds, what is served, and take what changed."""
     before: dict[str, str] = {}
     while True:
-        await asyncio.sleep(_RECHECK_SECONDS)
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_RECHECK_SECONDS / _LOOKS)
+            if gateway.reception.hears():  # a client to hold does not wait for the rest
+                break
         if gateway.pool.lineup is None and gateway.pool.may_return:
             await asyncio.to_thread(gateway.restore)
         withheld = await asyncio.to_thread(gateway.pool.recheck)
