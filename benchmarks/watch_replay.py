@@ -14,7 +14,9 @@ import numpy as np
 from benchmarks.table import Row, at_least, at_most
 from hauberk.adapters.local.watching import batches, lines, resume, save
 from hauberk.monitor.budget import Budget, BudgetMonitor
+from hauberk.monitor.membership import MembershipMonitor
 from hauberk.monitor.station import MONITORS, Station, monitors
+from hauberk.monitor.trained import Trained
 from hauberk.testing.monitor_checks import toy_calibration, toy_gauge, toy_records
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from hauberk.core.record import Record
 
 RECORDS, ALONE, BATCH = 1_000_000, 100_000, 4096
+TRAINED = np.random.default_rng(9).integers(0, 2**63, (20_000, 2), dtype=np.uint64)
 BUDGET = Budget(digest="sha256:a copy's", queries=50_000)
 CALIBRATION = replace(toy_calibration(n=600), answers=np.array([598.0, 2.0]))
 
@@ -42,7 +45,7 @@ def replays(folder: Path, records: int = RECORDS) -> list[Row]:
     grown = _memory() - before
     return [
         *out,
-        at_least("records/s, all ten monitors", rate, 50_000),
+        at_least("records/s, all eleven monitors", rate, 50_000),
         Row(id="records", measured=float(whole.records)),
         Row(id="findings", measured=float(sum(whole.found.values()))),
         at_least("the same, stopped halfway", float(again.mark == whole.mark), 1),
@@ -78,6 +81,8 @@ def _placed(record: Record, seq: int, rng: np.random.Generator) -> Record:
 
 def _station(only: Sequence[str] = MONITORS) -> Station:
     made = monitors(CALIBRATION, gauge=toy_gauge(window=200), only=only)
+    if "membership" in only:
+        made["membership"] = MembershipMonitor(trained=Trained(TRAINED))
     if "budget" in only:
         made["budget"] = BudgetMonitor(budget=BUDGET)
     return Station(monitors=made)

@@ -14,7 +14,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.rule import RULES
 from hauberk.guard.features import NAMES
 from hauberk.monitor.fold import State, read_counts, read_state
-from hauberk.monitor.wealth import SHY, Wealth, check_share, table
+from hauberk.monitor.wealth import Wealth, check_share, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,8 +146,7 @@ class DriftMonitor:
             np.searchsorted(edges, column) for edges, column in zip(self._lines, x.T, strict=True)
         ]
         pays = self._paid[_EACH[:, None], places].swapaxes(0, 1)
-        most = self._bound * SHY
-        n = self._wealth.run(pays, lambda money: (np.add.reduce(money, axis=2) < most).all(axis=1))
+        n = self._wealth.run(pays, self._bound)
         end = end if n == len(rows) else int(rows[n])
         if end > start:
             self._counts["used"] += n

@@ -13,7 +13,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
 from hauberk.core.rule import RULES
 from hauberk.monitor.fold import State, read_counts, read_state
-from hauberk.monitor.wealth import SHY, Wealth, check_share
+from hauberk.monitor.wealth import Wealth, check_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,8 +117,7 @@ class LabelShiftMonitor:
         label = block.label[rows]
         pays = np.repeat(self._lost[None], len(rows), axis=0)
         pays[np.arange(len(rows)), label] = self._won[label]
-        most = len(self._bound) / self.alpha * len(_STAKES) * SHY
-        n = self._wealth.run(pays, lambda money: (np.add.reduce(money, axis=2) < most).all(axis=1))
+        n = self._wealth.run(pays, len(self._bound) / self.alpha * len(_STAKES))
         end = end if n == len(rows) else int(rows[n])
         if end > start:
             self._counts["used"] += n

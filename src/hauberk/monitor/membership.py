@@ -13,6 +13,7 @@ from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
 from hauberk.core.rule import RULES
 from hauberk.monitor import likeness
+from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
 from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
@@ -78,7 +79,7 @@ class MembershipMonitor:
         self._counts["used"] += 1
         pays = self._of(record.tenant)[int(self.trained.known(marks)[0])]
         found = None
-        for name in _names(record):
+        for name in accounts(record):
             account = self._clients.play(name, pays)
             if account.worth >= self.run_length:
                 found = found or self._alarm(record, name, account.worth, account.wealth.t)
@@ -92,28 +93,26 @@ class MembershipMonitor:
         known = block.once("trained", lambda: self._known(block))
         if known is None:
             return start
-        records = block.records[start:end]
-        names: dict[str, list[int]] = {}
-        for place, record in enumerate(records):
-            for name in _names(record):
-                names.setdefault(name, []).append(place)
-        pays = np.stack(
-            [self._of(r.tenant)[int(k)] for r, k in zip(records, known[start:end], strict=True)]
-        )
-        took = self._clients.skip(
-            {name: np.array(places) for name, places in names.items()},
-            pays,
-            lambda _: self.run_length,
-        )
-        if took < len(records):
+        rows = np.arange(start, end)
+        shown = known[rows].astype(np.int64)
+        if self.tenants:
+            tables = np.stack([self._of(block.records[row].tenant) for row in rows.tolist()])
+            pays = tables[np.arange(len(rows)), shown]
+        else:
+            pays = self._pays[self.usual][shown]
+        groups = block.accounts.groups(rows)
+        names = {name: at - start for name, at in sorted(groups.items(), key=_first_of)}
+        took = self._clients.skip(names, pays, lambda _: self.run_length)
+        if took < len(rows):
             return self.skip(block, start, start + took) if took > 0 else start
-        self._counts["used"] += len(records)
+        self._counts["used"] += len(rows)
         self._last = block.seq[end - 1]
         return end
 
     def _known(self, block: Block) -> NDArray[np.bool_] | None:
-        words = likeness.words([record.fingerprint for record in block.records])
-        return None if words is None else self.trained.known(words)
+        words = block.words
+        usual = words is not None and block.accounts.longest < NAME
+        return self.trained.known(words) if usual and words is not None else None
 
     def _none(self) -> Principals:
         return Principals(capacity=self.capacity, bets=len(_STAKES), kind=ShiryaevRoberts)
@@ -189,6 +188,6 @@ def shares(records: Iterable[Record], trained: Trained) -> dict[str, float]:
     return out
 
 
-def _names(record: Record) -> tuple[str, str]:
-    """Of whom a record is: a client, and a tenant's clients together."""
-    return f"client/{record.tenant}/{record.principal}", f"tenant/{record.tenant}"
+def _first_of(group: tuple[str, NDArray[np.int64]]) -> tuple[int, str]:
+    """Accounts are opened in the order of their first record, a client's before its tenant's."""
+    return int(group[1][0]), group[0]

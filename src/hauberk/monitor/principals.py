@@ -101,7 +101,7 @@ class Principals:
             opened += account is None
             account = account or Account(opened, self.kind((self.bets,)), 0.0)
             wealth = account.wealth.copy()
-            took = wealth.quiet_run(pays[rows], limit(account))
+            took = wealth.run(pays[rows], limit(account) * self.bets)
             if took < len(rows):
                 n = min(n, int(rows[took]))
             played.append((name, account, wealth))

@@ -95,7 +95,7 @@ class Sparse:
                 self.wealth.withdraw()
                 self.voided += last - first
                 continue
-            took = self.wealth.quiet_run(pays[rows[first:last]], limit)
+            took = self.wealth.run(pays[rows[first:last]], limit * pays.shape[1])
             if took < last - first:
                 return first + took + WINDOW - before
         self._waiting = deque(zip(rows[settled:].tolist(), sides[settled:], strict=True))

@@ -129,7 +129,7 @@ class SuspicionMonitor:
         rows, pays = self._bets.paid_block(block, start, end)
         service = self._service.copy()
         sparse = None if self._sparse is None else self._sparse.copy()
-        n = service.quiet_run(pays, 1 / (self.alpha * SHARES["service"]))
+        n = service.run(pays, self._bets.size / (self.alpha * SHARES["service"]))
         if n == len(rows) and sparse is not None:
             n = self._skip_sparsely(sparse, block, rows)
         if n == len(rows):

@@ -34,7 +34,10 @@ class Trained:
         self._marks = np.unique(marks, axis=0)
         bands = _bands(self._marks)
         self._orders = np.argsort(bands, axis=0, kind="stable")
-        self._sorted = np.take_along_axis(bands, self._orders, axis=0)
+        # Of each band, before how many marks in order a value stands: a table, 16 bits are few.
+        counts = [np.bincount(band, minlength=1 << 16) for band in bands.T]
+        self._starts = np.zeros((_BANDS, (1 << 16) + 1), dtype=np.int64)
+        np.cumsum(counts, axis=1, out=self._starts[:, 1:])
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -45,9 +48,9 @@ class Trained:
         bands = _bands(marks)
         for band in range(_BANDS):
             left = np.flatnonzero(~out)
-            column = self._sorted[:, band]
-            first = column.searchsorted(bands[left, band], side="left")
-            count = column.searchsorted(bands[left, band], side="right") - first
+            value, starts_at = bands[left, band].astype(np.int64), self._starts[band]
+            first = starts_at[value]
+            count = starts_at[value + 1] - first
             for part in _parts(count):
                 rows, starts, many = left[part], first[part], count[part]
                 # The places first, first + 1, … of each row, one row after another.
@@ -66,6 +69,8 @@ def _bands(marks: NDArray[np.uint64]) -> NDArray[np.uint16]:
 
 def _parts(count: NDArray[np.int64]) -> list[slice]:
     """Slices of rows whose pairs are at most so many together, or one row's."""
+    if len(count) and count.sum() <= _AT_ONCE:
+        return [slice(0, len(count))]
     out, start, pairs = [], 0, 0
     for row, more in enumerate(count.tolist()):
         if pairs and pairs + more > _AT_ONCE:

@@ -11,12 +11,11 @@ import numpy as np
 from hauberk.core.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     Bet = tuple[float, float, float]
-    Quiet = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 _SHIFT = 9
 _SCALE = log(_SHIFT)
@@ -78,6 +77,14 @@ def _entries(page: int) -> NDArray[np.float64]:
     return np.array([entry(t + 1) for t in range(page * _PAGE, (page + 1) * _PAGE)])
 
 
+def _quiet(money: NDArray[np.float64], most: float) -> int:
+    """How many rows of ``money`` ``(n, ..., bets)`` come before one with a sum of ``most``."""
+    if np.maximum.reduce(money, axis=None) * money.shape[-1] < most:
+        return len(money)  # as it mostly is
+    fine = (np.add.reduce(money, axis=-1) < most).reshape(len(money), -1).all(axis=1)
+    return len(money) if fine.all() else int(fine.argmin())
+
+
 class Wealth:
     """Capital in bets: M_t = L_t (M_{t-1} + w_t) with Σ w_t ≤ 1 for each bet.
 
@@ -115,25 +122,25 @@ class Wealth:
         if not self.t % CUT:
             self._cut()
 
-    def run(self, pays: NDArray[np.float64], quiet: Quiet) -> int:
-        """Play rows of ``pays`` ``(n, *shape)`` while ``quiet``; how many were played.
+    def run(self, pays: NDArray[np.float64], most: float) -> int:
+        """Play rows of ``pays`` ``(n, *shape)`` while all stays quiet; how many were played.
 
-        ``quiet`` says of what would be held after each of some rows, ``(k, *shape)``, whether
-        nothing is to be said there. The first row of which it is not so is not played.
+        Quiet is where what is held sums to less than ``most`` over the last axis, everywhere. The
+        first row after which it would not be is not played, nor one that comes very near to it.
         """
-        done, n = 0, len(pays)
+        done, n, most = 0, len(pays), most * SHY
         while done < n:
             left = min(CUT - self.t % CUT, n - done)
             if left == CUT:
-                took, asked = self._run_whole(pays[done : done + (n - done) // CUT * CUT], quiet)
+                took, asked = self._run_whole(pays[done : done + (n - done) // CUT * CUT], most)
             else:
-                took, asked = self._run_part(pays[done : done + left], quiet), left
+                took, asked = self._run_part(pays[done : done + left], most), left
             done += took
             if took < asked:
                 break
         return done
 
-    def _run_part(self, pays: NDArray[np.float64], quiet: Quiet) -> int:
+    def _run_part(self, pays: NDArray[np.float64], most: float) -> int:
         """Rows up to the next cut at most."""
         k = len(pays)
         gains = np.empty((k + 1, *self.gain.shape))
@@ -143,15 +150,14 @@ class Wealth:
         entered[0] = self.entered
         np.divide(self._enters(self.t, k), gains[:-1], out=entered[1:])
         self._join.accumulate(entered, axis=0, out=entered)
-        fine = quiet(self._worth(gains[1:], entered[1:], self.base))
-        took = k if fine.all() else int(fine.argmin())
+        took = _quiet(self._worth(gains[1:], entered[1:], self.base), most)
         self.gain, self.entered = gains[took].copy(), entered[took].copy()
         self.t += took
         if took and not self.t % CUT:
             self._cut()
         return took
 
-    def _run_whole(self, pays: NDArray[np.float64], quiet: Quiet) -> tuple[int, int]:
+    def _run_whole(self, pays: NDArray[np.float64], most: float) -> tuple[int, int]:
         """Rows from one cut to another, at most ``_RUNS`` such runs; and how many those were."""
         runs = min(len(pays) // CUT, _RUNS)
         shape = (runs, CUT, *self.gain.shape)
@@ -168,8 +174,7 @@ class Wealth:
             held = self._worth(gains[place, -1], entered[place, -1], bases[place])
             np.minimum(held, _MOST, out=bases[place + 1])
         money = self._worth(gains, entered, bases[:-1, None])
-        fine = quiet(money.reshape(-1, *self.gain.shape))
-        took = runs * CUT if fine.all() else int(fine.argmin())
+        took = _quiet(money.reshape(-1, *self.gain.shape), most)
         whole, part = divmod(took, CUT)
         self.t += took
         self.base = bases[whole].copy()
@@ -177,12 +182,6 @@ class Wealth:
         if part:
             self.gain, self.entered = gains[whole, part - 1].copy(), entered[whole, part - 1].copy()
         return took, runs * CUT
-
-    def quiet_run(self, pays: NDArray[np.float64], limit: float) -> int:
-        """Play rows of ``pays`` ``(n, *shape)`` while the mean stays below ``limit``; how many."""
-        most = limit * self.base.size * SHY
-        axes = tuple(range(1, pays.ndim))
-        return self.run(pays, lambda money: np.add.reduce(money, axis=axes) < most)
 
     _join: np.ufunc = np.add
     """How what enters joins what had entered."""
