@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hauberk.adapters.local.log_home import existing_log
 from hauberk.core.errors import ConfigError
@@ -240,6 +243,49 @@ def test_what_needs_the_tensors_is_refused(tmp_path: Path, more: dict[str, Any])
     spec = {"upstream": {"url": "http://127.0.0.1:1", "inspect": False}, **more}
     with pytest.raises(ConfigError, match="needs the tensors"):
         fake_gateway(tmp_path / "state", FakeWorld(tmp_path), MemoryLog(), spec=spec)
+
+
+FIELDS = st.sampled_from(
+    [
+        b"Content-Length: 7",
+        b"Content-Length: 1",
+        b"Content-Length: 99999999999",
+        b"Content-Length: -1",
+        b"Content-Length: 7, 7",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: gzip",
+        b"Expect: 100-continue",
+        b"Content-Encoding: br",
+        b"Content-Encoding: gzip",
+        b"Content-Type: text/html",
+        b"Inference-Header-Content-Length: x",
+        b"Connection: close",
+        b"X-A: \xff\xfe",
+    ]
+)
+VERSIONS = st.sampled_from(["length-5", "chunked-70000", "cut-9", "%2e%2e", "a%0d%0ab", "error-1"])
+BODIES = st.sampled_from(
+    [b"", b"1234567", b"3\r\nabc\r\n0\r\n\r\n", b"zz\r\n", b"7\r\n1", b"\x00" * 90]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(FIELDS, max_size=4), VERSIONS, BODIES)
+def test_hostile_requests_are_refused_and_nothing_breaks(
+    gateway: GatewayProcess, fields: list[bytes], version: str, body: bytes
+) -> None:
+    head = f"POST /v2/models/m/versions/{version}/infer HTTP/1.1\r\nHost: x\r\n".encode()
+    lines = [f"Authorization: Bearer {CLIENT}".encode(), *fields]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as rude:
+        rude.sendall(head + b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body)
+        rude.shutdown(socket.SHUT_WR)
+        got = b""
+        with suppress(ConnectionResetError):
+            while piece := rude.recv(MIB):
+                got += piece
+    codes = [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3})", got)]
+    assert set(codes) <= {100, 200, 400, 404, 408, 413, 415, 502, 503, 504}, got[:300]
+    assert gateway.process.poll() is None
 
 
 def head_of(version: str, length: int) -> bytes:
