@@ -46,7 +46,7 @@ class NES:
     pairs: int = 10
     reach: float = 0.1
     step: float = 0.25
-    momentum: float = 0.5
+    momentum: float = 0.8
     draw: Draw = "normal"
     fast: bool = False
 

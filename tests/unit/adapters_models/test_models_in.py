@@ -9,6 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tests.unit.adapters_models.nets import KINDS, SHAPE, Before, images, net, old_onnx
@@ -122,6 +123,21 @@ def test_a_quantised_graph_has_a_slope_that_goes_straight_through(tmp_path: Path
     assert float(torch.cosine_similarity(own, found).min()) > 0.8
     with torch.no_grad():
         assert float((model(x) - module(x)).abs().max()) < 0.1
+
+
+def test_nodes_in_any_order_and_floats_of_any_width(tmp_path: Path) -> None:
+    module, x = net("vgg"), images()
+    graph = onnx.load_model_from_string(old_onnx(module, x))
+    nodes = list(graph.graph.node)
+    narrow = onnx.helper.make_node("Cast", [nodes[-1].output[0]], ["narrow"], to=10)
+    wide = onnx.helper.make_node("Cast", ["narrow"], ["wide"], to=1)
+    del graph.graph.node[:]
+    graph.graph.node.extend([wide, narrow, *reversed(nodes)])
+    graph.graph.output[0].name = "wide"
+    model = opened(graph.SerializeToString(), tmp_path)
+    assert model.access == Access.GRADIENTS
+    with torch.no_grad():
+        assert torch.allclose(model(x), module(x), atol=1e-3)
 
 
 class _Harm:

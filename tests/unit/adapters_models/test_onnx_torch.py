@@ -130,7 +130,7 @@ def test_a_batch_of_one_is_mapped_over_many() -> None:
     [
         helper.make_node("Hardmax", ["x"], ["y"]),
         helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft"),
-        helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16),
     ],
     ids=["operator", "domain", "type"],
 )

@@ -59,12 +59,24 @@ def ended(graph: onnx.GraphProto, answer: str) -> tuple[str, str]:
 
 def needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
     """The nodes that the output depends on, in their order."""
-    wanted, found = {output}, []
-    for node in reversed(graph.node):
-        if wanted & set(node.output):
-            found.append(node)
-            wanted.update(node.input)
-    return found[::-1]
+    made = _makers(graph)
+    done: set[int] = set()
+    found: list[onnx.NodeProto] = []
+    waiting = [made[output]] if output in made else []
+    # Some converters leave nodes behind those that read them: what a node needs comes before it.
+    while waiting:
+        node = waiting[-1]
+        needs = [made[name] for name in node.input if name in made and id(made[name]) not in done]
+        if id(node) in done or not needs:
+            waiting.pop()
+            if id(node) not in done:
+                done.add(id(node))
+                found.append(node)
+            continue
+        if len(waiting) > len(graph.node):
+            raise Unconvertible("the graph goes round in a circle")
+        waiting.append(needs[0])
+    return found
 
 
 def _makers(graph: onnx.GraphProto) -> Mapping[str, onnx.NodeProto]:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 Values = list[Any]
 
+# Floats of every width are float32 here: what that changes, the comparison with onnxruntime shows.
 TYPES = {
     onnx.TensorProto.FLOAT: torch.float32,
-    onnx.TensorProto.DOUBLE: torch.float64,
+    onnx.TensorProto.DOUBLE: torch.float32,
+    onnx.TensorProto.FLOAT16: torch.float32,
     onnx.TensorProto.INT32: torch.int32,
     onnx.TensorProto.INT64: torch.int64,
     onnx.TensorProto.BOOL: torch.bool,
@@ -49,5 +51,6 @@ def ints(value: Any) -> list[int]:
 
 
 def tensor(proto: onnx.TensorProto) -> Tensor:
-    """A constant of the graph."""
-    return torch.from_numpy(np.array(onnx.numpy_helper.to_array(proto)))
+    """A constant of the graph; floats as float32."""
+    value = torch.from_numpy(np.array(onnx.numpy_helper.to_array(proto)))
+    return value.float() if value.is_floating_point() else value

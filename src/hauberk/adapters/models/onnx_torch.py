@@ -52,7 +52,8 @@ class OnnxModule(nn.Module):
             raise Unconvertible(f"{len(inputs)} inputs")
         self.input = inputs[0].name
         kind = inputs[0].type.tensor_type
-        self.bytes = kind.elem_type == onnx.TensorProto.UINT8
+        self.kind = kind.elem_type
+        self.bytes = self.kind == onnx.TensorProto.UINT8
         first = kind.shape.dim[:1]
         self.single = bool(first) and first[0].dim_value == 1
         self.names = {name: f"constant{number}" for number, name in enumerate(constants)}
@@ -146,12 +147,14 @@ def _answers(
     if module.output not in {one.name for one in model.graph.output}:
         model.graph.output.append(onnx.ValueInfoProto(name=module.output))
     if module.bytes:
-        x = np.rint(x * np.float32(255)).astype(np.uint8)
+        x = np.rint(x * np.float32(255))
+    kind = onnx.helper.tensor_dtype_to_np_dtype(module.kind)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     data = model.SerializeToString()
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    parts = [x[row : row + 1] for row in range(len(x))] if module.single else [x]
+    asked = x.astype(kind)
+    parts = [asked[row : row + 1] for row in range(len(x))] if module.single else [asked]
     return np.concatenate([session.run([module.output], {module.input: part})[0] for part in parts])
 
 
