@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.table import RESULTS, Row, at_most, conditions, publish
+from benchmarks.watch_alike import told
 from benchmarks.watch_costs import costs
 from benchmarks.watch_repeats import repeats
 from benchmarks.watch_replay import RECORDS, replays
@@ -68,6 +69,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "costs": lambda _: costs(),
     "people": lambda _: people(),
     "repeats": lambda _: repeats(),
+    "alike": lambda _: told(),
     "replay": replays,
 }
 
