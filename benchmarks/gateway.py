@@ -161,6 +161,11 @@ def _rates(bench: Bench) -> list[Row]:
         if best and two is not None:
             label = f"{bench.name} req/s, 8 clients, {what}; KServe's SDK at its best"
             rows.append(Row(id=label, measured=two.rate, peer=best, ratio=two.rate / best))
+    if (eight := mine[8]) is not None:
+        label = f"{bench.name} CPU ms a request, 8 clients, ours"
+        rows.append(Row(id=label, measured=eight.cpu))
+        label = f"{bench.name} wrk's share of a core meanwhile"
+        rows.append(Row(id=label, measured=eight.busy))
     if best:
         label = f"{bench.name} req/s over KServe's SDK at its best"
         rows.append(at_least(label, most / best, TIMES[bench.name]))

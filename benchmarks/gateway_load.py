@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,10 @@ end
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What ``wrk`` saw in one run; times in milliseconds, CPU of the servers a request."""
+    """What ``wrk`` saw in one run; times in milliseconds, CPU of the servers a request.
+
+    ``busy`` is the share of a core that ``wrk`` itself took.
+    """
 
     requests: int
     seconds: float
@@ -53,6 +57,7 @@ class Load:
     p50: float
     p99: float
     cpu: float
+    busy: float
 
     @property
     def rate(self) -> float:
@@ -86,12 +91,12 @@ def put_load(
             "tokens": "{" + ",".join(map(json.dumps, question.tokens)) + "}",
         }
         script.write_text(_SCRIPT % fields)
-        before = sum(map(cpu, pids))
+        before, idle = sum(map(cpu, pids)), _children()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s"]
         done = subprocess.run(
             [*command, "-s", str(script), url], capture_output=True, text=True, check=True
         )
-        used = sum(map(cpu, pids)) - before
+        used, asking = sum(map(cpu, pids)) - before, _children() - idle
     line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT")), "")
     if not line:
         raise RuntimeError(done.stdout + done.stderr)
@@ -106,7 +111,14 @@ def put_load(
         p50=p50 / 1e3,
         p99=p99 / 1e3,
         cpu=used / count * 1e3,
+        busy=asking / micro * 1e6,
     )
+
+
+def _children() -> float:
+    """CPU seconds of the processes that ended so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def cpu(pid: int) -> float:
