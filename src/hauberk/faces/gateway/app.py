@@ -142,8 +142,10 @@ class App:
             await asyncio.sleep(0)  # the connection's end is noticed in the loop's next turn
         finally:
             self.control.meters.flying -= 1
-            await answer.flow.close()
-            self._over(call, answer, code)
+            try:
+                await answer.flow.close()
+            finally:
+                self._over(call, answer, code)
 
     async def _answer(self, call: Call) -> Answer:
         """The answer or, of whatever went wrong, one line and a code."""

@@ -70,9 +70,6 @@ class Call:
     span: Any = None
     _read: bool = False
 
-    def __contains__(self, header: bytes) -> bool:
-        return header in self.headers
-
     def only(self, *methods: str) -> None:
         """Refuse any other method.
 

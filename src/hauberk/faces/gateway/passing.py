@@ -112,10 +112,11 @@ class Passing:
             await self._admit(visit, call.model, length, stack)
             call.tallies = (there, back)
             ends = time.monotonic() + self.seconds
+            sent = [(k, v) for k in _THERE if (v := call.headers.one(k)) is not None]
             try:
                 stream = await self.passage.open(
                     path,
-                    [(name, call.headers.one(name) or b"") for name in _THERE if name in call],
+                    sent,
                     call.pieces(there, limits=self.limits, ends=ends),
                     length=length,
                     ends=ends,
