@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,13 +18,13 @@ import msgspec
 from hauberk.core.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from hauberk.core.spec import QuotaSpec
 
 DAY = 86400.0
 LEASE = 300.0  # seconds after which a request in flight no longer counts: its process died
-_SWEEP = 4096
+_SWEEP = _REMEMBERED = 4096
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -152,29 +152,44 @@ class QuotaRules:
         """Whether anything is bounded."""
         return self != QuotaRules(burst=self.burst)
 
-    def arrival(self, owner: str, size: int) -> list[Charge]:
+    def arrival(self, owner: str, size: int) -> tuple[Charge, ...]:
         """What a request with a body of ``size`` bytes costs before it is read."""
+        return self._remembered(("arrival", owner, size), self._arrival)
+
+    def content(self, owner: str, rows: int) -> tuple[Charge, ...]:
+        """What its rows cost."""
+        return self._remembered(("content", owner, rows), self._content)
+
+    def _arrival(self, owner: str, size: int) -> list[Charge]:
         charges = self._rate("requests", owner, self.requests, 1.0)
         charges += self._rate("bytes", owner, self.bytes, float(size))
         return charges
 
-    def content(self, owner: str, rows: int) -> list[Charge]:
-        """What its rows cost."""
+    def _content(self, owner: str, rows: int) -> list[Charge]:
         charges = self._rate("rows", owner, self.rows, float(rows))
         if (day := self.rows_per_day) is not None:
-            charges.append(_charge("day", owner, float(rows), DAY / day, day))
+            charges.append(Charge(f"day/{owner}", float(rows), DAY / day, day))
         return charges
+
+    def _remembered(
+        self, key: tuple[str, str, int], make: Callable[[str, int], list[Charge]]
+    ) -> tuple[Charge, ...]:
+        """Charges, made once, since most requests of a client cost the same."""
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[key] = tuple(make(key[1], key[2]))
+        return known
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, int], tuple[Charge, ...]]:
+        return {}
 
     def _rate(self, kind: str, owner: str, rate: float | None, cost: float) -> list[Charge]:
         if rate is None:
             return []
-        return [_charge(kind, owner, cost, 1 / rate, max(1.0, rate * self.burst))]
-
-
-@lru_cache(maxsize=4096)
-def _charge(kind: str, owner: str, cost: float, period: float, depth: float) -> Charge:
-    """Remembered, since most requests of a client cost the same."""
-    return Charge(f"{kind}/{owner}", cost, period, depth)
+        return [Charge(f"{kind}/{owner}", cost, 1 / rate, max(1.0, rate * self.burst))]
 
 
 @dataclass

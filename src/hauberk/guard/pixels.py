@@ -44,7 +44,7 @@ def from_bytes(pixels: NDArray[np.uint8], bounds: Bounds) -> NDArray[np.float32]
     out: NDArray[np.float32] = np.multiply(pixels, step, dtype=np.float32)
     if low:
         out += low
-    if np.float32(255) * step + low > high:  # by the last bit
+    if high is not None:
         np.minimum(out, high, out=out)
     return out
 
@@ -99,9 +99,10 @@ def _flat(x: NDArray[Any]) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=16)
-def _scale(low: float, high: float) -> tuple[np.float32, np.float32, np.float32]:
-    """The step between two levels, the least and the greatest."""
-    return np.float32((high - low) / 255.0), np.float32(low), np.float32(high)
+def _scale(low: float, high: float) -> tuple[np.float32, np.float32, np.float32 | None]:
+    """The step between two levels and the least; the greatest, if steps lead beyond it."""
+    step, least, most = np.float32((high - low) / 255.0), np.float32(low), np.float32(high)
+    return step, least, most if np.float32(255) * step + least > most else None
 
 
 def straight_through(clean: Callable[[NDArray[np.float32]], Any], x: Any) -> Any:

@@ -40,13 +40,20 @@ def cleaner(names: Sequence[str]) -> Cleaner:
     kinds = [find("guard", name) for name in names]
 
     @lru_cache(maxsize=8)
-    def made(bounds: Bounds) -> list[Filter]:
-        return [kind(bounds=bounds).on_bytes for kind in kinds]
+    def made(bounds: Bounds) -> tuple[Filter, ...]:
+        return tuple(kind(bounds=bounds).on_bytes for kind in kinds)
+
+    # Mostly those of one model; to look for them by their values takes as long as a small filter.
+    last: list[tuple[Bounds, tuple[Filter, ...]]] = []
 
     def clean(x: NDArray[np.float32], bounds: Bounds) -> NDArray[np.float32]:
+        known = last[0] if last else None
+        if known is None or known[0] is not bounds:
+            known = (bounds, made(bounds))
+            last[:] = [known]
         try:
             # All on the same bytes: as one after another, without the way back and forth.
-            return cleaned(x, bounds, *made(bounds))
+            return cleaned(x, bounds, *known[1])
         except DataError as error:
             raise BadRequest(str(error)) from None
 
