@@ -132,7 +132,7 @@ OTHERS: dict[str, tuple[list[str], str, str]] = {
     "wrong type": (["config", "--config", "typed.toml"], "harden.epochs", ""),
     "not TOML": (["config", "--config", "torn.toml"], "cannot be read", ""),
     "unknown verb": (["atack"], "atack", "attack"),
-    "unknown rule": (["rule", "HB-E00"], "HB-E00", "HB-E00"),
+    "unknown rule": (["rule", "HB-E00"], "HB-E00", "HB-E0"),
     "bad threat": (["init", "--threat", "linf"], "linf", "linf:8/255"),
     "no service": (["models", "list", "--state", "none"], "no service", "models register"),
     "no service to serve": (["serve", "--state", "none"], "no service", "models register"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hauberk.adapters.data.source import load_dataset
 from hauberk.adapters.local.work import recipe
-from hauberk.adapters.models.load import load as load_model
+from hauberk.adapters.models.source import open_model
 from hauberk.adapters.models.torch_model import TorchModel
 from hauberk.core.errors import UserError
 from hauberk.core.registry import find
@@ -17,6 +16,7 @@ from hauberk.evaluate.robustness import evaluate as attack_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from hauberk.attack.attack import Attack
     from hauberk.core.data import Dataset
@@ -28,13 +28,15 @@ _ATTACKS = ("fgsm", "pgd", "square")
 _FACTORS = (0.5, 1.0, 1.5)
 
 
-def load(path: str | Path) -> Model:
-    """The model in a safetensors or ONNX file.
+def load(model: str | Path) -> Model:
+    """The model in a file (safetensors, ONNX, a program of torch.export), or of a named kind.
+
+    ``python:FILE.py:NAME@WEIGHTS`` and the like are what ``hauberk evaluate`` takes too.
 
     Raises:
         ModelFormatError: if the file is damaged or of an unsafe format.
     """
-    return load_model(Path(path))
+    return open_model(str(model))
 
 
 def dataset(source: str) -> Dataset:

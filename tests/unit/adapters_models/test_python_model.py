@@ -158,6 +158,12 @@ def test_a_model_without_gradients_is_prepared_too(code: str) -> None:
     assert model(torch.rand(2, 5)).shape == (2, 3)
 
 
+def test_means_for_other_channels_are_refused(code: str) -> None:
+    model = open_model(f"prepared:mean=1,2,3@python:{code}:small")
+    with pytest.raises(HauberkError, match="3 channels, samples of 2"):
+        model(torch.rand(1, 2, 2, 3))
+
+
 @pytest.mark.parametrize("settings", ["size=3", "range=1", "range=1:0", "std=0", "mean=a", "std="])
 def test_settings_that_say_nothing(settings: str, code: str) -> None:
     with pytest.raises(HauberkError):

@@ -44,7 +44,17 @@ class Prepare(nn.Module):
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Prepared inputs of samples ``(batch, channels, ...)``."""
+        """Prepared inputs of samples ``(batch, channels, ...)``.
+
+        Raises:
+            UserError: if there are means or deviations for another number of channels.
+        """
+        many = {len(self.mean), len(self.std)} - {1}
+        if many - {x.shape[1]}:
+            raise UserError(
+                f"means or deviations of {max(many)} channels, samples of {x.shape[1]}",
+                hint="give one number, or one for each channel",
+            )
         shape = (-1,) + (1,) * (x.ndim - 2)
         x = self.low + (self.high - self.low) * x
         x = (x - self.mean.view(shape)) / self.std.view(shape)
