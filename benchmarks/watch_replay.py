@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hauberk.core.record import Record
 
+CROWDS, CROWD = (100, 3000), 20_000
 RECORDS, ALONE, BATCH = 1_000_000, 100_000, 4096
 TRAINED = np.random.default_rng(9).integers(0, 2**63, (20_000, 2), dtype=np.uint64)
 BUDGET = Budget(digest="sha256:a copy's", queries=50_000)
@@ -46,6 +47,7 @@ def replays(folder: Path, records: int = RECORDS) -> list[Row]:
     return [
         *out,
         at_least("records/s, all eleven monitors", rate, 50_000),
+        *(Row(id=f"records/s, all, of {n} clients", measured=_crowd(log, n)) for n in CROWDS),
         Row(id="records", measured=float(whole.records)),
         Row(id="findings", measured=float(sum(whole.found.values()))),
         at_least("the same, stopped halfway", float(again.mark == whole.mark), 1),
@@ -96,6 +98,18 @@ def _folded(
     for batch in batches(islice(lines(log), most), BATCH):
         station.fold_all(batch)
     return station, station.records / (time.process_time() - began)
+
+
+def _crowd(log: Path, clients: int) -> float:
+    """Records a second, without reading, where many clients ask in turn."""
+    records = [
+        msgspec.structs.replace(one, principal=f"client {one.seq * 7919 % clients}")
+        for one in islice(lines(log), CROWD)
+    ]
+    station, began = _station(), time.process_time()
+    for batch in batches(iter(records), BATCH):
+        station.fold_all(batch)
+    return CROWD / (time.process_time() - began)
 
 
 def _halves(log: Path, state: Path, half: int) -> Station:

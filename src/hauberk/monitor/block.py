@@ -26,6 +26,8 @@ NAME = 256
 """Longest name of an account; longer ones are cut."""
 LEAST, MOST = 64, 4096
 """Records that are looked ahead at: so many after evidence, twice as many after each success."""
+_SLOWEST = 255
+"""Records that go one by one, at most, before it is asked again whether some can be passed over."""
 
 
 class Skips(Protocol):
@@ -211,7 +213,7 @@ class Reader:
                 reached = self._skip(block, at, end)
                 self._ahead = min(MOST, 2 * self._ahead) if reached == end else LEAST
                 # Where nothing can be passed over, ask less and less often.
-                self._slow = 0 if reached > at else min(LEAST, 2 * self._slow + 1)
+                self._slow = 0 if reached > at else min(_SLOWEST, 2 * self._slow + 1)
                 at, slow = reached, self._slow
                 if at == end:
                     continue

@@ -124,13 +124,15 @@ class BudgetMonitor:
         """As :class:`hauberk.monitor.block.Skips`."""
         if block.seq[start] <= self._last:
             return start
-        fresh = block.once(("budget", self._dropped), lambda: self._fresh(block, start))
-        if fresh is None:
+        if block.words is None or block.accounts.longest >= NAME:
             return start
         rows = start + np.flatnonzero(block.label[start:end] >= 0)
         groups = self._groups(block, rows)
         if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
             return start  # someone would have to make room
+        dropped, fresh = block.once("budget", lambda: self._fresh(block, start, len(block)))
+        if dropped != self._dropped:  # who was forgotten since has nothing to be near to
+            fresh = self._fresh(block, start, end)[1]
         stop, moved = end, []
         for name, places in groups.items():
             client, cost = self._clients.get(name), self._cost(name)
@@ -158,22 +160,21 @@ class BudgetMonitor:
         self._last = block.seq[end - 1]
         return end
 
-    def _fresh(self, block: Block, start: int) -> NDArray[np.bool_] | None:
-        """Which records from ``start`` on are near none before, the client's, the tenant's.
+    def _fresh(self, block: Block, start: int, end: int) -> tuple[int, NDArray[np.bool_]]:
+        """How many were forgotten so far, and which records are near none shortly before.
 
-        ``(n, 2)``; None where a fingerprint or a name is out of the ordinary.
+        ``(n, 2)``: near none of the client's, of the tenant's; of ``start`` up to ``end`` alone.
         """
         words = block.words
-        if words is None or block.accounts.longest >= NAME:
-            return None
+        assert words is not None
         out = np.ones((len(block), 2), dtype=np.bool_)
-        rows = start + np.flatnonzero(block.label[start:] >= 0)
+        rows = start + np.flatnonzero(block.label[start:end] >= 0)
         for name, places in self._groups(block, rows).items():
             client = self._clients.get(name)
             before = likeness.of_numbers(client.seen if client else ())
             near = likeness.near(before, words[places], room=_WINDOW, radius=_RADIUS)
             out[places, int(name.startswith("tenant/"))] = ~near
-        return out
+        return self._dropped, out
 
     def _groups(self, block: Block, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         every = block.accounts.groups(rows)

@@ -69,7 +69,7 @@ class CampaignMonitor:
     unusual: float = 0.2
     small: float = 0.1
     run_length: float = 1e4
-    capacity: int = 256
+    capacity: int = 512
     tenants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _last: int = field(init=False, default=-1, repr=False)
 
@@ -110,12 +110,14 @@ class CampaignMonitor:
         """As :class:`hauberk.monitor.block.Skips`."""
         if block.seq[start] <= self._last:
             return start
-        similar = block.once(("campaign", self._dropped), lambda: self._similar(block, start))
-        if similar is None:
+        if block.words is None or block.accounts.longest >= NAME:
             return start
         groups = block.accounts.groups(np.arange(start, end))
         if len(self._clients) + sum(name not in self._clients for name in groups) > self.capacity:
             return start  # someone would have to make room
+        dropped, similar = block.once("campaign", lambda: self._similar(block, start, len(block)))
+        if dropped != self._dropped:  # who was forgotten since has nothing to be near to
+            similar = self._similar(block, start, end)[1]
         stop, played = end, []
         for name, rows in groups.items():
             client = self._clients.get(name) or self._new(name)
@@ -143,16 +145,15 @@ class CampaignMonitor:
         self._last = block.seq[end - 1]
         return end
 
-    def _similar(self, block: Block, start: int) -> NDArray[np.bool_] | None:
-        """Which records from ``start`` on are near one before, the client's, the tenant's.
+    def _similar(self, block: Block, start: int, end: int) -> tuple[int, NDArray[np.bool_]]:
+        """How many were forgotten so far, and which records are near one shortly before.
 
-        ``(n, 2)``; None where a fingerprint or a name is out of the ordinary.
+        ``(n, 2)``: near one of the client's, one of the tenant's; of ``start`` up to ``end`` alone.
         """
         words = block.words
-        if words is None or block.accounts.longest >= NAME:
-            return None
+        assert words is not None
         out = np.zeros((len(block), 2), dtype=np.bool_)
-        for name, rows in block.accounts.groups(np.arange(start, len(block))).items():
+        for name, rows in block.accounts.groups(np.arange(start, end)).items():
             client = self._clients.get(name)
             out[rows, int(name.startswith("tenant/"))] = likeness.near(
                 likeness.of_numbers(client.seen if client else ()),
@@ -160,7 +161,7 @@ class CampaignMonitor:
                 room=self._room(name),
                 radius=self.radius,
             )
-        return out
+        return self._dropped, out
 
     def _signs(self, name: str, mark: int | None, record: Record) -> dict[str, bool]:
         client = self._client(name)

@@ -77,7 +77,7 @@ class MembershipMonitor:
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        pays = self._of(record.tenant)[int(self.trained.known(marks)[0])]
+        pays = self._of(record.tenant)[int(self.trained.knows(marks[0]))]
         found = None
         for name in accounts(record):
             account = self._clients.play(name, pays)
@@ -90,10 +90,9 @@ class MembershipMonitor:
         """As :class:`hauberk.monitor.block.Skips`."""
         if block.seq[start] <= self._last:
             return start
-        known = block.once("trained", lambda: self._known(block))
+        known, rows = block.once("trained", lambda: self._known(block)), np.arange(start, end)
         if known is None:
             return start
-        rows = np.arange(start, end)
         shown = known[rows].astype(np.int64)
         if self.tenants:
             tables = np.stack([self._of(block.records[row].tenant) for row in rows.tolist()])

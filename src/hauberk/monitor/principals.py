@@ -11,7 +11,7 @@ from hauberk.core.errors import DataError
 from hauberk.monitor.wealth import Wealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -83,6 +83,15 @@ class Principals:
         account.wealth.t, account.worth = 0, 0.0
         heappush(self._poorest, (account.worth, account.number, name))
 
+    def holds(self, names: Iterable[str]) -> bool:
+        """Whether all of these have an account, or can open one without another's making room."""
+        new = 0
+        for name in names:
+            if len(name) > _NAME:
+                return False
+            new += name not in self.accounts
+        return len(self.accounts) + new <= self.capacity
+
     def skip(
         self, names: Mapping[str, NDArray[np.int64]], pays: NDArray[np.float64], limit: Limit
     ) -> int:
@@ -92,8 +101,7 @@ class Principals:
         Return n, or the first row after which some account would not be below its limit; -1 where
         one would have to make room.
         """
-        new = sum(name not in self.accounts for name in names)
-        if len(self.accounts) + new > self.capacity or any(len(name) > _NAME for name in names):
+        if not self.holds(names):
             return -1
         opened, n, played = self.opened, len(pays), []
         for name, rows in names.items():

@@ -127,6 +127,9 @@ class SuspicionMonitor:
             self._last = block.seq[end - 1]
             return end
         rows, pays = self._bets.paid_block(block, start, end)
+        names = block.groups(rows, "principal")
+        if not self._clients.holds(names):
+            return start
         service = self._service.copy()
         sparse = None if self._sparse is None else self._sparse.copy()
         n = service.run(pays, self._bets.size / (self.alpha * SHARES["service"]))
@@ -134,7 +137,6 @@ class SuspicionMonitor:
             n = self._skip_sparsely(sparse, block, rows)
         if n == len(rows):
             share = self.alpha * SHARES["principal"]
-            names = block.groups(rows, "principal")
             n = self._clients.skip(names, pays, lambda account: account.limit(share))
         if n < len(rows):  # up to there all three are quiet
             stop = int(rows[n]) if n > 0 else start

@@ -42,6 +42,17 @@ class Trained:
     def __len__(self) -> int:
         return len(self._marks)
 
+    def knows(self, mark: NDArray[np.uint64]) -> bool:
+        """Whether one mark ``(words,)`` is near one of ours: as :meth:`known`, at once."""
+        for band, value in enumerate(_bands(mark[None])[0].tolist()):
+            starts = self._starts[band]
+            first, last = int(starts[value]), int(starts[value + 1])
+            if first < last:
+                ours = self._marks[self._orders[first:last, band]]
+                if (np.bitwise_count(ours ^ mark).sum(axis=1) <= self.radius).any():
+                    return True
+        return False
+
     def known(self, marks: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which of ``marks`` ``(m, words)`` are near one of ours, ``(m,)``."""
         out = np.zeros(len(marks), dtype=np.bool_)

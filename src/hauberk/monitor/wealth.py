@@ -77,6 +77,14 @@ def _entries(page: int) -> NDArray[np.float64]:
     return np.array([entry(t + 1) for t in range(page * _PAGE, (page + 1) * _PAGE)])
 
 
+@lru_cache(maxsize=256)
+def _blank(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Zeros and ones, not to be written to."""
+    zeros, ones = np.zeros(shape), np.ones(shape)
+    zeros.flags.writeable = ones.flags.writeable = False
+    return zeros, ones
+
+
 def _quiet(money: NDArray[np.float64], most: float) -> int:
     """How many rows of ``money`` ``(n, ..., bets)`` come before one with a sum of ``most``."""
     if np.maximum.reduce(money, axis=None) * money.shape[-1] < most:
@@ -105,9 +113,9 @@ class Wealth:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.t = 0
-        self.base: NDArray[np.float64] = np.zeros(shape)
-        self.gain: NDArray[np.float64] = np.ones(shape)
-        self.entered: NDArray[np.float64] = np.zeros(shape)
+        # Arrays are replaced, never written to, so that all may begin with the same.
+        self.base, self.gain = _blank(shape)
+        self.entered = self.base
 
     @property
     def money(self) -> NDArray[np.float64]:
@@ -207,18 +215,18 @@ class Wealth:
         self._settle()
 
     def _settle(self) -> None:
-        self.gain, self.entered = np.ones_like(self.base), np.zeros_like(self.base)
+        self.entered, self.gain = _blank(self.base.shape)
 
     def withdraw(self) -> None:
         """Give up what was won; this never hurts validity."""
-        self.base = np.zeros_like(self.base)
         self._settle()
+        self.base = self.entered
 
     def copy(self) -> Self:
         """Another that goes on from here."""
         other = type(self).__new__(type(self))
         other.t, other.base, other.gain = self.t, self.base, self.gain
-        other.entered = self.entered  # arrays are replaced, never written to
+        other.entered = self.entered
         return other
 
     def evidence(self) -> NDArray[np.float64]:
