@@ -369,5 +369,7 @@ def _told(
     model, data, threat, attacks = opened_plan(plan)
     task = task_of(plan.task)
     queries = query_curves(model, data, threat, attacks=attacks, seed=plan.seed, task=task)
-    page = lab_page(plan, result, data, evidence, title=heading, queries=queries)
+    short = plan.model.rpartition("/")[2]  # the command below names the whole place
+    title = f"{short}{heading[heading.find('  ') :]}"
+    page = lab_page(plan, result, data, evidence, title=title, queries=queries)
     return output.page(page.html(), evidence)

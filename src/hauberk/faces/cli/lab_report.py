@@ -136,9 +136,14 @@ def _examples(result: Robustness) -> Iterator[Example]:
             yield Example.of(
                 one.clean,
                 one.adversarial,
-                label=str(one.label),
-                clean_answer=str(one.label),
-                adversarial_answer="?" if one.answer is None else str(one.answer),
+                label=_named(one.label),
+                clean_answer=_named(one.label),
+                adversarial_answer=_named(one.answer),
             )
         except DataError:
             return  # rows of a table are no pictures
+
+
+def _named(label: int | None) -> str:
+    """A class; nothing where an answer is more than one."""
+    return "" if label is None else str(label)
