@@ -182,7 +182,9 @@ def images(n: int = 5) -> Tensor:
     return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-def old_onnx(module: nn.Module, x: Tensor, *, opset: int = 17, fixed: bool = False) -> bytes:
+def old_onnx(
+    module: nn.Module, x: Tensor, *, opset: int = 17, fixed: bool = False, rows: int = 1
+) -> bytes:
     """By torch's older exporter."""
     buffer: Any = io.BytesIO()
     free = None if fixed else {"input": {0: "n"}, "output": {0: "n"}}
@@ -190,7 +192,7 @@ def old_onnx(module: nn.Module, x: Tensor, *, opset: int = 17, fixed: bool = Fal
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            (x[:1],),
+            (x[:rows],),
             buffer,
             dynamo=False,
             opset_version=opset,

@@ -33,6 +33,7 @@ WAYS: dict[str, Callable[[nn.Module], bytes]] = {
     "onnx": lambda module: export(module, SHAPE),
     "old onnx": lambda module: old_onnx(module, images(), opset=14),
     "old onnx, one at a time": lambda module: old_onnx(module, images(), fixed=True),
+    "old onnx, two at a time": lambda module: old_onnx(module, images(), fixed=True, rows=2),
     "program": lambda module: program(module, images()),
     "program, two at a time": lambda module: program(module, images(2), free=False),
 }

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hauberk.adapters.models.exported_functions import ALLOWED, CLAIMS, NUMBERS
+from hauberk.adapters.models.fixed_batch import by_fixed
 from hauberk.adapters.models.formats import MAX_BYTES
 from hauberk.adapters.models.onnx_quantised import rounded
 from hauberk.adapters.models.torch_model import TorchModel
@@ -96,12 +97,7 @@ class ExportedModule(nn.Module):
         """The first output ``(batch, ...)`` of inputs ``(batch, ...)``."""
         if self.bytes:
             x = rounded(x * 255)
-        if self.fixed is None:
-            return self._once(x)
-        # As often as it takes, the last time on zeros as well.
-        missing = max(self.fixed - len(x), -len(x) % self.fixed)
-        whole = torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
-        return torch.cat([self._once(part) for part in torch.split(whole, self.fixed)])[: len(x)]
+        return self._once(x) if self.fixed is None else by_fixed(self._once, x, self.fixed)
 
     def _once(self, x: Tensor) -> Tensor:
         known: dict[str, Any] = {name: getattr(self, own) for name, own in self.names.items()}

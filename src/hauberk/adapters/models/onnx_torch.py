@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
+from hauberk.adapters.models.fixed_batch import by_fixed
 from hauberk.adapters.models.onnx_end import answer_of, ended, needed
 from hauberk.adapters.models.onnx_node import Node, Unconvertible, tensor
 from hauberk.adapters.models.onnx_ops import OPERATORS, run
@@ -29,7 +31,7 @@ _DOMAINS = {"", "ai.onnx"}
 class OnnxModule(nn.Module):
     """The nodes of a graph in their order; constants are buffers, float ones parameters.
 
-    A graph whose batch is fixed at 1 is mapped over the batch. One that takes bytes takes [0, 1]
+    A graph whose batch is fixed is asked as often as it takes. One that takes bytes takes [0, 1]
     here, rounded to steps of 1/255, and the slope goes straight through. Of several outputs the
     scores count; a softmax or sigmoid at the end is left out, so that logits come out.
 
@@ -55,7 +57,7 @@ class OnnxModule(nn.Module):
         self.kind = kind.elem_type
         self.bytes = self.kind == onnx.TensorProto.UINT8
         first = kind.shape.dim[:1]
-        self.single = bool(first) and first[0].dim_value == 1
+        self.fixed = first[0].dim_value if first else 0
         self.names = {name: f"constant{number}" for number, name in enumerate(constants)}
         for name, value in constants.items():
             if value.is_floating_point() and value.ndim:
@@ -67,11 +69,11 @@ class OnnxModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The first output ``(batch, ...)`` of inputs ``(batch, ...)``."""
+        if self.fixed:
+            return by_fixed(self._once, x, self.fixed)
         if len(x) == 0:  # shapes that are reckoned from the batch have no answer to none
             return self._once(x.new_zeros(1, *x.shape[1:]))[:0]
-        if not self.single or len(x) == 1:
-            return self._once(x)
-        return torch.func.vmap(lambda one: self._once(one[None])[0])(x)
+        return self._once(x)
 
     def _once(self, x: Tensor) -> Tensor:
         if self.bytes:
@@ -116,6 +118,8 @@ def convert(data: bytes) -> OnnxModule:
     """
     model = onnx.load_model_from_string(data)
     try:
+        if model.functions:  # as some exporters write what is several operators
+            model = onnx.inliner.inline_local_functions(model)
         module = OnnxModule(model).eval()
         x = _inputs(model)
         with torch.no_grad():
@@ -154,8 +158,12 @@ def _answers(
     data = model.SerializeToString()
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     asked = x.astype(kind)
-    parts = [asked[row : row + 1] for row in range(len(x))] if module.single else [asked]
-    return np.concatenate([session.run([module.output], {module.input: part})[0] for part in parts])
+    size = module.fixed or len(asked)
+    missing = -len(asked) % size
+    asked = np.concatenate([asked, np.zeros((missing, *asked.shape[1:]), kind)])
+    parts = [asked[at : at + size] for at in range(0, len(asked), size)]
+    found = [session.run([module.output], {module.input: part})[0] for part in parts]
+    return np.concatenate(found)[: len(x)]
 
 
 def _require_known(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
