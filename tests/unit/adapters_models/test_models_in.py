@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hauberk.adapters.models.exported import load as read_exported
 from hauberk.adapters.models.load import load
 from hauberk.adapters.models.onnx import export
+from hauberk.adapters.models.source import model_digest
 from hauberk.core.errors import ModelFormatError
 from hauberk.core.model import Access
 
@@ -139,6 +140,52 @@ def test_nodes_in_any_order_and_floats_of_any_width(tmp_path: Path) -> None:
     assert model.access == Access.GRADIENTS
     with torch.no_grad():
         assert torch.allclose(model(x), module(x), atol=1e-3)
+
+
+def beside(folder: Path, module: nn.Module) -> Path:
+    """A graph with its tensors in another file, as the exporter writes it unless told not to."""
+    data = export(module, SHAPE)
+    graph = onnx.load_model_from_string(data)
+    onnx.save_model(
+        graph,
+        folder / "net.onnx",
+        save_as_external_data=True,
+        location="net.data",
+        size_threshold=0,
+    )
+    return folder / "net.onnx"
+
+
+def test_tensors_in_a_file_beside_the_graph(tmp_path: Path) -> None:
+    module, x = net("vgg"), images()
+    file = beside(tmp_path, module)
+    model, digest = load(file), model_digest(str(file))
+    assert model.access == Access.GRADIENTS
+    with torch.no_grad():
+        assert torch.allclose(model(x), module(x), atol=1e-5)
+    whole = (tmp_path / "net.data").read_bytes()
+    (tmp_path / "net.data").write_bytes(whole[:-4] + b"\0\0\0\1")
+    assert model_digest(str(file)) != digest
+    (tmp_path / "net.data").write_bytes(whole[:-40])
+    with pytest.raises(ModelFormatError, match="reaches past"):
+        load(file)
+    (tmp_path / "elsewhere").write_bytes(whole)
+    (tmp_path / "net.data").unlink()
+    (tmp_path / "net.data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelFormatError, match="no file beside"):
+        load(file)
+
+
+@pytest.mark.parametrize("name", ["../net.data", "/etc/passwd", "sub/net.data", ""])
+def test_tensors_that_lie_anywhere_else(name: str, tmp_path: Path) -> None:
+    file = beside(tmp_path, net("vgg"))
+    graph = onnx.load(file, load_external_data=False)
+    for one in graph.graph.initializer:
+        for entry in one.external_data:
+            entry.value = name if entry.key == "location" else entry.value
+    file.write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelFormatError, match="no file beside"):
+        load(file)
 
 
 class _Harm:

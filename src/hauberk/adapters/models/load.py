@@ -10,6 +10,7 @@ import onnx as onnx_format
 
 from hauberk.adapters.models import exported, onnx, weights
 from hauberk.adapters.models.formats import Format, require
+from hauberk.adapters.models.onnx_beside import inlined
 from hauberk.adapters.models.onnx_end import answer_of, ended
 from hauberk.adapters.models.onnx_node import Unconvertible
 from hauberk.adapters.models.onnx_scores import OnnxScores
@@ -28,7 +29,8 @@ def load(path: Path) -> Model:
     Safetensors say their architecture. A program of ``torch.export`` is read, never unpickled. An
     ONNX graph whose operators all have a counterpart in torch is converted and held against
     onnxruntime; a graph that does not pass runs on onnxruntime, without gradients, and so do
-    classifiers of tables that answer with a label and probabilities.
+    classifiers of tables that answer with a label and probabilities. Tensors may lie in files
+    beside a graph.
 
     Raises:
         ModelFormatError: if the file is damaged or of a format that is not let in (HB-S004).
@@ -39,9 +41,10 @@ def load(path: Path) -> Model:
         return weights.load(path)
     if found is Format.EXPORTED:
         return exported.load(data, where=where)
-    model = _scored(path, data)
+    whole = inlined(path, data)
+    model = _scored(path if whole is data else whole, whole)
     try:
-        return ConvertedModel(convert(data))
+        return ConvertedModel(convert(whole))
     except Unconvertible as error:
         return replace(model, why=str(error))
 
@@ -51,17 +54,17 @@ def load_named(argument: str) -> Model:
     return load(Path(argument))
 
 
-def _scored(path: Path, data: bytes) -> onnx.OnnxModel | Probabilities | OnnxScores:
+def _scored(source: Path | bytes, data: bytes) -> onnx.OnnxModel | Probabilities | OnnxScores:
     """The graph on onnxruntime, by the narrowest reading that fits it."""
     try:
         if not _flattened(data):
-            return onnx.OnnxModel.open(path)
+            return onnx.OnnxModel.open(source)
     except ModelFormatError:
         pass
     try:
-        return Probabilities.open(path)
+        return Probabilities.open(source)
     except ModelFormatError:
-        return OnnxScores.open(path)
+        return OnnxScores.open(source)
 
 
 def _flattened(data: bytes) -> bool:

@@ -122,7 +122,7 @@ def read_model(source: Path | bytes) -> tuple[bytes, str]:
 def refuse_external(data: bytes, where: str) -> None:
     """A tensor kept in another file is not under the digest, and its path may lead anywhere."""
     model = onnx.load_model_from_string(data)
-    for tensor in _tensors(model):
+    for tensor in tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ModelFormatError(
                 f"tensor {tensor.name[:80]!r} lies in another file",
@@ -131,7 +131,7 @@ def refuse_external(data: bytes, where: str) -> None:
             )
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor, those in attributes, subgraphs and functions included."""
     graphs: list[onnx.GraphProto] = [model.graph]
     graphs += [info.initialization for info in model.training_info]

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hauberk.adapters.models.load import load
+from hauberk.adapters.models.onnx_beside import files_beside
 from hauberk.adapters.models.prepared import prepared
+from hauberk.adapters.models.session import read_model
 from hauberk.core.digest import digest_bytes, digest_file
 from hauberk.core.errors import ModelFormatError
 from hauberk.core.registry import find, names
@@ -44,18 +46,19 @@ def open_prepared(argument: str) -> Model:
 def model_digest(text: str) -> str:
     """The digest of a file's content, or of the name by which a plug-in knows its model.
 
-    In such a name every part that is a file stands for its content.
+    In such a name every part that is a file stands for its content. To a graph with tensors in
+    files beside it these belong too.
 
     Raises:
         ModelFormatError: if there is no such file.
     """
     kind, argument = _plugin(text)
     if kind:
-        parts = [digest_file(Path(one)) if _is_file(one) else one for one in _parts(argument)]
+        parts = [_file_digest(Path(one)) if _is_file(one) else one for one in _parts(argument)]
         return digest_bytes(f"{kind}:{''.join(parts)}".encode())
     if not Path(text).is_file():
         raise ModelFormatError("no such file", where=text)
-    return digest_file(Path(text))
+    return _file_digest(Path(text))
 
 
 def located(text: str) -> str:
@@ -70,6 +73,12 @@ def located(text: str) -> str:
 def _parts(argument: str) -> list[str]:
     """What colons and at signs part, and these themselves; one file if it is one as it stands."""
     return [argument] if _is_file(argument) else re.split("([:@])", argument)
+
+
+def _file_digest(path: Path) -> str:
+    own = digest_file(path)
+    beside = files_beside(path, read_model(path)[0])
+    return digest_bytes("".join([own, *map(digest_file, beside)]).encode()) if beside else own
 
 
 def _is_file(text: str) -> bool:
