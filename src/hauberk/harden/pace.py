@@ -35,8 +35,8 @@ class Pace:
     def begun(self, most: int, measured: Measured) -> int:
         """Before the first epoch: how many fit, at least 1 and at most ``most``."""
         self._last = self.clock()
-        self.fitting = self._fitting(1, most, measured, left=self.until - self._last - self.epoch)
-        return self.fitting
+        left = self.until - self._last - self.epoch
+        return self._fitting(1, most, measured, left=left, known=False)
 
     def trained(self, epoch: int, most: int, measured: Measured) -> int:
         """After that epoch and before it is measured: how many fit in all, at least ``epoch``."""
@@ -44,26 +44,29 @@ class Pace:
         self._training += now - self._last
         self._epochs += 1
         self._last, self.epoch = now, self._training / self._epochs
-        self.fitting = self._fitting(epoch, most, measured, left=self.until - now)
-        return self.fitting
+        return self._fitting(epoch, most, measured, left=self.until - now, known=False)
 
-    def measured(self) -> None:
-        """The weights have just been measured."""
+    def measured(self, epoch: int, most: int, measured: Measured) -> int:
+        """After that epoch's weights were measured: how many fit in all, at least ``epoch``."""
         now = self.clock()
         took = now - self._last
         self.measuring = max(self.measuring, took) if self._measures else took
         self._measures += 1
         self._last = now
+        return self._fitting(epoch, most, measured, left=self.until - now, known=True)
 
-    def _fitting(self, epoch: int, most: int, measured: Measured, *, left: float) -> int:
-        """The last epoch of those from ``epoch``, which is trained but not measured, on."""
+    def _fitting(
+        self, epoch: int, most: int, measured: Measured, *, left: float, known: bool
+    ) -> int:
+        """The last that fits, from ``epoch`` on, which is trained, and measured if ``known``."""
 
         def needed(last: int) -> float:
-            count = sum(measured(number, last) for number in range(epoch, last + 1))
+            count = sum(measured(number, last) for number in range(epoch + known, last + 1))
             return (last - epoch) * self.epoch + count * self.measuring
 
         low, high = epoch, most
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if needed(middle) <= left else (low, middle - 1)
+        self.fitting = low
         return low

@@ -196,13 +196,14 @@ class _Loop:
         self.module.eval()
         self.team.level(self.module)
         if pace is not None:
-            fitting = pace.trained(state.epoch, self.schedule.epochs, self.measured)
-            state.epochs = int(self.team.total(fitting if self.team.leads else 0))
+            self.agree(pace.trained(state.epoch, self.schedule.epochs, self.measured))
         if not self.measured(state.epoch, state.epochs):
             return None
         with _holding(self.module, average):
             score = self.team.score(lambda: objective.measure(self.module))
             weights = _weights(self.module)
+        if pace is not None:
+            self.agree(pace.measured(state.epoch, self.schedule.epochs, self.measured))
         if self._collapsed(score, weights):
             return score
         gained = state.best is None or not state.best.beats(score, objective.floor)
@@ -213,6 +214,10 @@ class _Loop:
             state.stale = 0 if gained else state.stale + 1
             state.over = stop.over(state.stale)
         return score
+
+    def agree(self, epochs: int) -> None:
+        """Train for so many epochs in all, as the process says that leads."""
+        self.state.epochs = int(self.team.total(epochs if self.team.leads else 0))
 
     def measured(self, epoch: int, epochs: int) -> bool:
         """Whether that epoch is measured: each one where someone watches."""
@@ -296,7 +301,7 @@ def train(
     if run.pace is not None:
         fitting = run.pace.begun(schedule.epochs, loop.measured)
         if first == 0:
-            state.epochs = int(team.total(fitting if team.leads else 0))
+            loop.agree(fitting)
 
     while state.epoch < state.epochs and not state.over:
         mean = loop.epoch()
@@ -307,8 +312,6 @@ def train(
                 hint="lower the learning rate",
             )
         score = loop.close(run.pace)
-        if run.pace is not None and score is not None:
-            run.pace.measured()
         if (
             run.checkpoint is not None
             and team.leads
