@@ -28,6 +28,7 @@ from hauberk.core.errors import ModelFormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_SOFTMAX = {"softmax.int", "_softmax.default"}
 _MAX_GRAPH, _MAX_NODES = 64 << 20, 100_000
 _HINT = "export it with torch 2.8 or later, or as ONNX"
 # The numbers by which an archive names types; others have no place in an image network.
@@ -191,7 +192,7 @@ def _ended(nodes: list[Mapping[str, Any]], output: str) -> str:
             continue
         kind = one["target"].rpartition("aten.")[2]
         axis = next((part["arg"].get("as_int") for part in one["inputs"][1:2]), None)
-        if kind == "sigmoid.default" or (kind == "softmax.int" and axis in {-1, 1}):
+        if kind == "sigmoid.default" or (kind in _SOFTMAX and axis in {-1, 1}):
             before: str = one["inputs"][0]["arg"]["as_tensor"]["name"]
             return before
     return output
@@ -250,10 +251,13 @@ def _number(value: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
     return known[value["as_name"]] if "as_name" in value else next(iter(value.values()))
 
 
-_PLAIN = ("as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_bools", "as_string")
+_PLAIN = ("as_int", "as_bool", "as_ints", "as_bools", "as_string")
 _LAYOUTS = {1: torch.contiguous_format, 2: torch.channels_last, 4: torch.preserve_format}
 _READ: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(_PLAIN, lambda value, _: value),
+    # JSON has no infinity: it stands there as a word.
+    "as_float": lambda value, _: float(value),
+    "as_floats": lambda value, _: [float(one) for one in value],
     # Where and how a tensor lies is for whoever runs it.
     **dict.fromkeys(("as_none", "as_device", "as_layout"), lambda *_: None),
     **dict.fromkeys(("as_sym_int", "as_sym_float", "as_sym_bool"), _number),

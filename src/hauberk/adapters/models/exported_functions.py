@@ -24,6 +24,10 @@ _OVER_AXES = """
 all amax amin any argmax argmin cumsum frobenius_norm linalg_vector_norm log_softmax logsumexp max
 mean min norm prod softmax std sum topk var var_mean
 """
+_TAKEN_APART = """
+_adaptive_avg_pool2d _log_softmax _native_batch_norm_legit _softmax _unsafe_view native_dropout
+_scaled_dot_product_flash_attention_for_cpu
+"""
 _LAYERS = """
 _native_batch_norm_legit_no_training adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d
 addmm avg_pool1d avg_pool2d avg_pool3d baddbmm batch_norm bmm channel_shuffle conv1d conv2d conv3d
@@ -47,4 +51,4 @@ NUMBERS = frozenset(_NUMBERS.split())
 # What a program says of its tensors and sizes, and does nothing.
 CLAIMS = frozenset(_CLAIMS.split())
 # Of tensors, by their names in torch.ops.aten.
-ALLOWED = frozenset(" ".join((_EACH_VALUE, _OVER_AXES, _LAYERS, _FORMS)).split())
+ALLOWED = frozenset(" ".join((_EACH_VALUE, _OVER_AXES, _LAYERS, _TAKEN_APART, _FORMS)).split())
