@@ -63,7 +63,7 @@ def slope(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return found
 
 
-# Ways that differ little from another: by day with the two kinds that found something, else at night.
+# Ways that differ little from another: by day with the kinds that found something, else at night.
 RARE = {"program, taken apart", "old onnx, two at a time"}
 MOST = [
     pytest.param(
