@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _SHARE = 1 / 400
 _WORTH = 4  # times a charge's cost: less ahead saves nothing
-_SEATS = 64  # of so many one is kept between requests
+_SEATS = 8  # of so many one is kept between requests, for a while
+_IDLE = 2.0
 _MOST = 4096
 
 
@@ -37,20 +38,32 @@ class _Drawn:
 
 
 @dataclass
+class _Kept:
+    """A seat that is ours, since when, and when it was last taken."""
+
+    seat: Seat
+    since: float
+    used: float
+
+    def is_stale(self, at: float) -> bool:
+        return at - self.used >= _IDLE or at - self.since >= LEASE / 4
+
+
+@dataclass
 class Advance:
     """Quotas over shared ones; safe to call from several threads at once."""
 
     first: Quotas
     _drawn: dict[str, _Drawn] = field(default_factory=dict)
-    _free: dict[str, list[tuple[Seat, float]]] = field(default_factory=dict)
-    _taken: dict[str, tuple[Seat, float]] = field(default_factory=dict)
+    _free: dict[str, list[_Kept]] = field(default_factory=dict)
+    _taken: dict[str, _Kept] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def near(self, charges: Sequence[Charge], seats: str, *, at: float) -> bool:
         """Whether these can be counted, and a seat of this key taken, without asking anybody."""
         with self._lock:
             held = self._free.get(seats) if seats else None
-            if seats and not (held and at - held[-1][1] < LEASE / 4):
+            if seats and not (held and at - held[-1].since < LEASE / 4):
                 return False
             return all(self._units(one.key, at) >= one.cost for one in charges)
 
@@ -79,15 +92,15 @@ class Advance:
         """Take the seat if there is one."""
         with self._lock:
             held = self._free.get(seat.key)
-            while held:
-                kept, since = held.pop()
-                if at - since < LEASE / 4:
-                    self._taken[seat.lease] = (kept, since)
-                    return True
+            if held and at - held[-1].since < LEASE / 4:
+                kept = held.pop()
+                kept.used = at
+                self._taken[seat.lease] = kept
+                return True
         if not self.first.enter(seat, at=at):
             return False
         with self._lock:
-            self._taken[seat.lease] = (seat, at)
+            self._taken[seat.lease] = _Kept(seat, since=at, used=at)
         return True
 
     def leave(self, seat: Seat) -> None:
@@ -102,7 +115,24 @@ class Advance:
                 return
             if not held:
                 del self._free[seat.key]
-        self.first.leave(found[0])
+        self.first.leave(found.seat)
+
+    def sweep(self, *, at: float) -> None:
+        """Give back the seats that were not used for two seconds, or will soon be lost.
+
+        Raises:
+            EnvironmentFault: if the shared counts cannot be had; the seats end by themselves.
+        """
+        with self._lock:
+            old: list[_Kept] = []
+            for key, held in list(self._free.items()):
+                stale = [one for one in held if one.is_stale(at)]
+                old += stale
+                self._free[key] = [one for one in held if not one.is_stale(at)]
+                if not self._free[key]:
+                    del self._free[key]
+        for one in old:
+            self.first.leave(one.seat)
 
     def _units(self, key: str, at: float) -> float:
         """What is left of a bucket's advance; the lock is held."""

@@ -154,6 +154,22 @@ def test_most_requests_are_counted_without_asking() -> None:
         quotas.enter(Seat("s", "another", 64), at=T0)
 
 
+def test_seats_stay_for_a_while_and_no_longer() -> None:
+    first = Counted()
+    mine, other = Advance(first), Advance(first)
+    for number in range(16):
+        assert mine.enter(Seat("s", str(number), 16), at=T0)
+    for number in range(16):
+        mine.leave(Seat("s", str(number), 16))
+    assert sum(other.enter(Seat("s", f"o{number}", 16), at=T0) for number in range(20)) == 14
+    mine.sweep(at=T0 + 1.9)
+    assert not other.enter(Seat("s", "late", 16), at=T0 + 1.9), "two of sixteen are kept"
+    assert mine.near([], "s", at=T0 + 1.9)
+    mine.sweep(at=T0 + 2.0)
+    assert not mine.near([], "s", at=T0 + 2.0)
+    assert other.enter(Seat("s", "late", 16), at=T0 + 2.0)
+
+
 def test_what_is_refused_costs_nothing_of_what_was_drawn() -> None:
     quotas = Advance(MemoryQuotas())
     large = one(1.0, key="a", period=1e-3, depth=1e5)

@@ -255,4 +255,5 @@ def compose(
     )
     if through is not None:
         made.watchers.append(through.look)
+    made.watchers.append(reception.entrance.tidy)
     return made

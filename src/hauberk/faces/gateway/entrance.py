@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
@@ -196,6 +197,13 @@ class Entrance:
         if not entered:
             raise TooMany("too many requests of yours at once", wait=1.0)
         return Place(self.quotas, seat)
+
+    def tidy(self) -> list[str]:
+        """Give back what of the shared counts is not used; to be called now and then."""
+        if isinstance(self.quotas, Advance):
+            with suppress(EnvironmentFault):
+                self.quotas.sweep(at=self.clock())
+        return []
 
     def freshen(self, *, renew: bool = False) -> None:
         """Take the issuer's keys as they are now; none that may be used means no token is good."""
