@@ -6,8 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from hauberk.core.errors import UserError
+from hauberk.core.errors import DataError, UserError
 from hauberk.monitor.budget import DAY, Budget, BudgetMonitor, volumes
+from hauberk.monitor.campaign import CampaignMonitor
+from hauberk.monitor.station import Station
 from hauberk.testing.monitor_checks import toy_calibration, toy_records
 
 if TYPE_CHECKING:
@@ -103,3 +105,19 @@ def test_a_flood_of_names_pushes_out_no_one_who_was_told_much() -> None:
 def test_refuses_senseless_budgets(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError):
         BudgetMonitor(budget=msgspec.structs.replace(BUDGET, **wrong))
+
+
+def test_a_watch_that_learns_of_a_budget_goes_on_where_it_was() -> None:
+    before = Station(monitors={"campaign": CampaignMonitor()})
+    before.fold_all(stream(30, "c", first=1))
+    after = Station(
+        monitors={"campaign": CampaignMonitor(), "budget": BudgetMonitor(budget=BUDGET)}
+    )
+    after.restore(before.state())
+    assert (after.seq, after.records) == (before.seq, 30)
+    after.fold_all(stream(60, "c", first=1))
+    assert after.found == {}, "what was seen before is not counted anew"
+    after.fold_all(stream(60, "c", first=100))
+    assert after.found == {"HB-D014": 1}
+    with pytest.raises(DataError, match="other monitors"):
+        before.restore(after.state())
