@@ -31,6 +31,7 @@ from hauberk.adapters.data.idx import load as load_idx
 from hauberk.adapters.http.traffic import Aim, Shot, fire
 from hauberk.adapters.local.programs import HAUBERK, Program
 from hauberk.adapters.local.rehearsal import CLIENTS
+from hauberk.adapters.local.sharing import fingerprint_key
 from hauberk.core.spec import DataSpec, Spec
 from hauberk.guard.shifts import shift
 from hauberk.testing.service import SMALL, Service, prepare, replica
@@ -47,7 +48,7 @@ RATE = 400.0
 """Queries a second."""
 COUNTS = (30, 100, 300, 1000, 3000, 10_000)
 FIDELITY = 0.8
-SIGNS = {"HB-D007", "HB-D014"}
+SIGNS = {"HB-D007", "HB-D014", "HB-D015"}
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Scene:
         """Train the model and its twin."""
         scene = cls(folder, replace(SMALL, data=DataSpec(source=f"npz:{folder / 'data.npz'}")))
         prepare(folder / "made", scene.spec)
+        fingerprint_key(folder / "made", None)  # one for all copies: the records go with it
         return scene
 
     def budget(self) -> float:
