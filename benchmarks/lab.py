@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 TARGETS = {"pgd-40": (15.0, 6.0), "apgd-ce": (8.0, 3.0), "square": (3.0, 3.0), "auto": (4.0, 4.0)}
 OVER_ART = (25.0, 8.0)
 LONG = {"auto", "best"}  # minutes each: measured once
+ENOUGH = 10.0  # processor seconds after which a run is not repeated: long ones hardly vary
 
 
 def our_attack(name: str, subject: Subject) -> Attack:
@@ -73,12 +74,18 @@ def ours(attack: Attack, one: Subject, norm: Norm) -> Tensor:
     return attack(TorchModel(module=one.module), batch, threat, task=Classification(), rng=rng)
 
 
-def measured(
-    run: Callable[[], Tensor], one: Subject, norm: Norm, times: int
-) -> tuple[float, float]:
-    """Median processor seconds of so many runs, and the accuracy left by the last.
+class Measured(NamedTuple):
+    """Median processor seconds of so many runs, and the accuracy that they left."""
 
-    Processor time: what others do on the machine is not counted.
+    seconds: float
+    left: float
+    runs: int
+
+
+def measured(run: Callable[[], Tensor], one: Subject, norm: Norm, times: int) -> Measured:
+    """So many runs at most.
+
+    Processor time: what others do on the machine is not counted. Not repeated after ``ENOUGH``.
     """
     spent = []
     for _ in range(times):
@@ -87,12 +94,14 @@ def measured(
             start = time.process_time()
             points = run().detach()
             spent.append(time.process_time() - start)
+        if sum(spent) > ENOUGH:
+            break
     inside = Ball(norm, one.eps * (1 + 1e-4), Bounds()).contains(points, one.x)
     if not bool(inside.all()):
         raise SystemExit("points outside the ball or the bounds: the figure would mean nothing")
     with torch.no_grad():
         right = one.module(points).argmax(1) == one.y
-    return statistics.median(spent), float(right.float().mean())
+    return Measured(statistics.median(spent), float(right.float().mean()), len(spent))
 
 
 def compared(
@@ -102,7 +111,7 @@ def compared(
     *,
     times: tuple[int, int],
     rates: dict[str, float],
-    known: dict[tuple[str, ...], tuple[float, float]],
+    known: dict[tuple[str, ...], Measured],
 ) -> Iterator[Row]:
     """One attack on one network: ours, each peer's, the ratios, and our share of the floor.
 
@@ -115,8 +124,8 @@ def compared(
         PGD(steps=1, fast=True), Subject(one.name, one.module, one.x[:4], one.y[:4], one.eps), norm
     )
     with Floor(one, rates) as floor:
-        seconds, left = measured(lambda: ours(attack, one, norm), one, norm, own)
-    least = floor.seconds / own
+        seconds, left, runs = measured(lambda: ours(attack, one, norm), one, norm, own)
+    least = floor.seconds / runs
     yield Row(id=f"{label}: accuracy left, ours", measured=left)
     if name not in LONG:
         yield from without(label, attack, one, norm, own)
@@ -127,7 +136,7 @@ def compared(
         key = (one.name, norm, wanted, peer)
         if key not in known:
             known[key] = measured(lambda run=run: run(one), one, norm, theirs)  # type: ignore[misc]
-        spent[peer], lefts[peer] = known[key]
+        spent[peer], lefts[peer], _ = known[key]
         yield Row(id=f"{label}: accuracy left, {peer}", measured=lefts[peer])
         ratio = spent[peer] / seconds
         yield Row(id=f"{label}: seconds, {peer}", measured=seconds, peer=spent[peer], ratio=ratio)
@@ -165,7 +174,7 @@ def without(label: str, attack: Attack, one: Subject, norm: Norm, times: int) ->
     yield Row(id=f"{label}: share proven, not attacked", measured=share)
     for what, name, instead in turned_off:
         with patch(name, instead):
-            seconds, left = measured(lambda: ours(attack, one, norm), one, norm, times)
+            seconds, left, _ = measured(lambda: ours(attack, one, norm), one, norm, times)
         yield Row(id=f"{label}: seconds, ours {what}", measured=seconds)
         yield Row(id=f"{label}: accuracy left, ours {what}", measured=left)
 
@@ -177,8 +186,10 @@ def _nothing(_: object, __: object, x: Tensor, *___: object, **____: object) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=128)
-    parser.add_argument("--times", type=int, default=3, help="runs of ours; the median counts")
-    parser.add_argument("--peer-times", type=int, default=3, help="runs of each peer")
+    parser.add_argument(
+        "--times", type=int, default=3, help="runs of ours at most; the median counts"
+    )
+    parser.add_argument("--peer-times", type=int, default=3, help="runs of each peer at most")
     parser.add_argument("--long-images", type=int, default=128, help="for the ensembles")
     parser.add_argument(
         "--many", default="mnist-robust", help="quick networks, also on --many-images"
@@ -196,7 +207,7 @@ def main() -> int:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     began, rates = time.process_time(), matmul_rates()
-    known: dict[tuple[str, ...], tuple[float, float]] = {}
+    known: dict[tuple[str, ...], Measured] = {}
     rows = [
         Row(id=f"large product, GFLOP/s: {kind}", measured=rate / 1e9)
         for kind, rate in rates.items()
@@ -222,7 +233,7 @@ def main() -> int:
             for name in names:
                 runs = (1, 1) if name in LONG else times
                 parts[f"{one.name} {norm}, {name}"] = (
-                    f"n = {len(one.x)}, median of {runs[0]}, peers {runs[1]}, "
+                    f"n = {len(one.x)}, median of {runs[0]} at most, peers {runs[1]}, "
                     f"load {os.getloadavg()[0]:.1f}"
                 )
                 for row in compared(name, one, norm, times=times, rates=rates, known=known):
