@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Graph, GraphModule, Tracer
+from torch.fx import Graph, GraphModule, Node, Tracer
 from torch.nn.functional import conv2d, fold, relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
@@ -167,6 +167,7 @@ def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
         parts[str(before.target)] = fused
         node.replace_all_uses_with(before)
         graph.erase_node(node)
+    _pooled_first(graph, parts)
     _in_place(graph, parts)
     for node in list(graph.nodes) if laid else ():
         if node.op == "call_function" and node.target is operator.getitem:
@@ -175,18 +176,38 @@ def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
     return GraphModule(module, graph)
 
 
+def _pooled_first(graph: Graph, parts: dict[str, nn.Module]) -> None:
+    """Take the largest of several and rectify that, rather than rectify them all."""
+    for node in list(graph.nodes):
+        pool = parts.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(pool, nn.MaxPool2d) or pool.return_indices:
+            continue
+        before = node.args[0]
+        if _rectifies(before, parts) and len(before.users) == 1:
+            node.replace_all_uses_with(before)
+            node.replace_input_with(before, before.all_input_nodes[0])
+            before.replace_input_with(before.all_input_nodes[0], node)
+            node.append(before)
+
+
+def _rectifies(node: Node, parts: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return isinstance(parts[str(node.target)], nn.ReLU)
+    return node.op == "call_function" and node.target in (torch.relu, relu)
+
+
 def _in_place(graph: Graph, parts: dict[str, nn.Module]) -> None:
     """Rectify in place what nothing else reads: the outputs of convolutions, layers and sums."""
     for node in graph.nodes:
-        of_module = node.op == "call_module" and isinstance(parts[str(node.target)], nn.ReLU)
-        if not of_module and (node.op != "call_function" or node.target not in (torch.relu, relu)):
+        if not _rectifies(node, parts):
             continue
         (before,) = node.all_input_nodes
         layer = before.op == "call_module" and isinstance(
             parts[str(before.target)], nn.Conv2d | nn.Linear
         )
+        pooled = before.op == "call_module" and isinstance(parts[str(before.target)], nn.MaxPool2d)
         added = before.op == "call_function" and before.target in (operator.add, torch.add)
-        if len(before.users) == 1 and (layer or added):
+        if len(before.users) == 1 and (layer or pooled or added):
             node.op, node.target = "call_function", torch.relu_
             node.args, node.kwargs = (before,), {}
 

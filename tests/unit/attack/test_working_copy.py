@@ -165,3 +165,19 @@ def test_one_channel_goes_on_in_channels_last() -> None:
     out = WorkingCopy(module, half=False)(_images())
     assert out.is_contiguous(memory_format=torch.channels_last)
     assert not out.is_contiguous()
+
+
+def test_pooling_comes_before_rectifying_and_changes_nothing() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
+    ).eval()
+    copy = WorkingCopy(module, half=False)
+    x = _images()
+    assert torch.allclose(copy(x), module(x), atol=1e-6)
+    slopes = []
+    for ask in (copy, module):
+        leaf = x.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(ask(leaf).logsumexp(1).sum(), leaf)[0])
+    assert torch.allclose(*slopes, atol=1e-6)
+    assert [part for part, _ in module.named_children()] == ["0", "1", "2", "3", "4"]
