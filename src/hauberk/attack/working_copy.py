@@ -26,7 +26,7 @@ class WorkingCopy:
 
     def __init__(self, module: nn.Module, *, half: bool = True, light: bool = False) -> None:
         self.half, self._light = half and not light, light
-        twin = _finely_ended(_folded(copy.deepcopy(module).eval(), laid=not light))
+        twin = _finely_ended(_folded(copy.deepcopy(module).eval(), laid=not light, led=self.half))
         for part in twin.modules():
             plain = type(part) is nn.Conv2d and part.groups == 1 and part.padding_mode == "zeros"
             if plain and (light or part.in_channels == 1):
@@ -141,10 +141,10 @@ def _finely_ended(module: nn.Module) -> nn.Module:
     return module
 
 
-def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
+def _folded(module: nn.Module, *, laid: bool, led: bool) -> nn.Module:
     """The module with each batch-norm that only follows one convolution folded into it.
 
-    ``laid`` keeps the slopes in channels-last order.
+    ``laid`` keeps the slopes in channels-last order; ``led`` is for a module asked for slopes.
     """
     try:
         graph = Tracer().trace(module)
@@ -167,7 +167,8 @@ def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
         parts[str(before.target)] = fused
         node.replace_all_uses_with(before)
         graph.erase_node(node)
-    _pooled_first(graph, parts)
+    if led:
+        _pooled_first(graph, parts)
     _in_place(graph, parts)
     for node in list(graph.nodes) if laid else ():
         if node.op == "call_function" and node.target is operator.getitem:
@@ -177,7 +178,10 @@ def _folded(module: nn.Module, *, laid: bool) -> nn.Module:
 
 
 def _pooled_first(graph: Graph, parts: dict[str, nn.Module]) -> None:
-    """Take the largest of several and rectify that, rather than rectify them all."""
+    """Take the largest of several and rectify that, rather than rectify them all.
+
+    Their slopes are quicker so; answers alone are slower, as fewer of them are equal.
+    """
     for node in list(graph.nodes):
         pool = parts.get(str(node.target)) if node.op == "call_module" else None
         if not isinstance(pool, nn.MaxPool2d) or pool.return_indices:

