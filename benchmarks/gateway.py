@@ -8,12 +8,14 @@ gateway are on but the model-specific detector: keys, roles, quotas, schema, san
 statistics, tap and sealed log.
 
 ``--million`` asks the gateway a million times and prints its memory, and then that of many large
-requests at once (:mod:`benchmarks.gateway_large`); it takes minutes.
+requests at once (:mod:`benchmarks.gateway_large`); it takes minutes. ``--large WAY`` measures one
+way to serve those alone, and leaves the other figures of the file as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -26,11 +28,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.gateway_large import WAYS
 from benchmarks.gateway_large import rows as large
 from benchmarks.gateway_load import Load, Question, cpu, memory, put_load, require_wrk
 from benchmarks.gateway_plot import plot
 from benchmarks.gateway_servers import SANITISE, SHAPES, Server, floor, ours, start, token_of
-from benchmarks.table import Row, at_least, at_most, conditions, publish
+from benchmarks.table import RESULTS, Row, at_least, at_most, conditions, publish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +48,6 @@ PUBLISHED_MS = (5.0, 8.0)
 
 def question(shape: tuple[int, ...], *, rows: int = 1, binary: bool = True) -> Question:
     """A request for rows, raw or in JSON."""
-    import json  # noqa: PLC0415
-
     from hauberk.testing.asking import CLIENT, binary_body, json_body  # noqa: PLC0415
 
     x = np.random.default_rng(1).uniform(size=(rows, *shape)).astype(np.float32)
@@ -359,6 +360,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
+    parser.add_argument("--large", choices=list(WAYS))
     parser.add_argument("--serve", choices=["floor", "ours"])
     parser.add_argument("--shape", choices=list(SHAPES))
     parser.add_argument("--folder", type=Path)
@@ -376,6 +378,11 @@ def main() -> int:
     facts = conditions(seconds=given.seconds, turns=given.turns, sanitise=" ".join(SANITISE))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        if given.large:
+            own = {"parts": {given.large: {"load": facts["load"]}}}
+            old = json.loads((RESULTS / "gateway-memory.json").read_text())["conditions"]
+            found = large(folder, [given.large])
+            return publish("gateway-memory", {**old, **own}, found, keep=":")
         if given.million:
             found = [*million(folder, given.million), *large(folder)]
             return publish("gateway-memory", facts, found)
