@@ -31,6 +31,8 @@ MONITORS = (
     *("labels", "gauge", "membership", "budget"),
 )
 """Names of monitors; the last four need what is not known of every pair."""
+HELD = 100.0
+"""How many times rarer than others' are the false alarms of what holds a client."""
 
 
 def monitors(
@@ -60,7 +62,7 @@ def monitors(
         "tenant": RunLengthMonitor(per="tenant", **quick),  # type: ignore[arg-type]
         "client": RunLengthMonitor(per="principal", test="cusum", **quick),  # type: ignore[arg-type]
         "faults": FaultMonitor(calibration=calibration),
-        "campaign": CampaignMonitor(run_length=run_length, tenants=usual or {}),
+        "campaign": CampaignMonitor(run_length=HELD * run_length, tenants=usual or {}),
     }
     if calibration.answers is not None:
         made["labels"] = LabelShiftMonitor(answers=calibration.answers, alpha=alpha)

@@ -12,7 +12,7 @@ from hauberk.core.errors import HauberkError
 from hauberk.monitor.budget import BudgetMonitor, volumes
 from hauberk.monitor.campaign import bases
 from hauberk.monitor.membership import MembershipMonitor, shares
-from hauberk.monitor.station import monitors
+from hauberk.monitor.station import HELD, monitors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +68,9 @@ def every_monitor(
     except HauberkError as error:
         say(f"who asks about the training samples is not noticed, they are not here: {error}")
     else:
-        made["membership"] = MembershipMonitor(trained=trained, tenants=usual.shares(trained))
+        made["membership"] = MembershipMonitor(
+            trained=trained, run_length=HELD * 1e4, tenants=usual.shares(trained)
+        )
     budget = kept(home.folder, pair.routing.primary)
     if budget is None:
         say("what a copy of this model takes is not known: `hauberk watch budget` tells")
