@@ -42,7 +42,9 @@ def measured(case: Case) -> Iterator[Row]:
     (whole,) = subjects(["mnist-standard"], case.images, "linf")
     module = small_cnn().requires_grad_(requires_grad=False)
     rows: list[int] = []
-    module.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    # At the first layer: ART asks the layers one by one.
+    first = next(module.children())
+    first.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     x, y = whole.x, whole.y
     own = ThreatModel(norm=case.norm, eps=case.eps or FAR)
     batch = Batch(x=x, y=y, index=np.arange(len(x)))
