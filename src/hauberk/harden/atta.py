@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from hauberk.harden.moment import Moment
 
-_MOST_BYTES = 4 << 30
+# With weights and moments beside them they still fit into a checkpoint of 2 GiB.
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Atta(Recipe):
     steps in a larger ball holds better against many in the ball.
 
     Raises:
-        UserError: if a number is out of range, or the perturbations take more than 4 GiB.
+        UserError: if a number is out of range, or the perturbations take more than 1 GiB.
     """
 
     name: ClassVar[str] = "atta"

@@ -309,6 +309,14 @@ def test_atta_goes_on_where_the_last_epoch_ended(train: Dataset, validation: Dat
     assert made.memory["known"].sum() == 20
 
 
+def test_more_perturbations_than_a_checkpoint_holds_are_refused(
+    train: Dataset, validation: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hauberk.harden.atta._MOST_BYTES", 100)
+    with pytest.raises(UserError, match="would keep .* GiB of perturbations"):
+        Atta(epochs=1).fit(module(), train, validation, THREAT, seed=0)
+
+
 def test_perturbations_are_kept_by_one_process(train: Dataset, validation: Dataset) -> None:
     with pytest.raises(UserError, match="one process"):
         Atta(epochs=1).fit(
