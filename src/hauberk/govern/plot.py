@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 46, 48
+_ROW = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """A line through points ``(x, y)``; ``band`` holds ``(low, high)`` for each, or nothing."""
+    """A line through points ``(x, y)``; ``band`` holds ``(low, high)`` for each, or nothing.
+
+    A ``guide`` belongs to no series: thin, without markers, in no series' colour.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float]] = ()
     markers: bool = True
+    guide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,7 @@ class Span:
 class Chart:
     """What to draw. The y axis runs from 0 to 1, shown in per cent.
 
+    With ``shares`` the x axis shows per cent too, with room at both ends.
     ``title`` and ``about`` are what a screen reader says.
     """
 
@@ -51,19 +57,22 @@ class Chart:
     series: Sequence[Series]
     spans: Sequence[Span] = ()
     marks: Sequence[tuple[float, str]] = ()
+    shares: bool = False
 
     def svg(self, ident: str) -> str:
         """The chart as an SVG element; ``ident`` makes its ids unique on the page."""
         scale = _Scale(*self._range())
+        legend, rows = _legend(self)
+        above = _ROW * (rows - 1)
         body = [
             *_spans(self.spans, scale),
             *_axes(self, scale),
             *(part for n, one in enumerate(self.series) for part in _series(one, n, scale)),
             *_marks(self.marks, scale),
-            *_legend(self),
+            *legend,
         ]
         return (
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'<svg class="chart" viewBox="0 {-above} {WIDTH} {HEIGHT + above}" role="img" '
             f'aria-labelledby="{ident}-t {ident}-d" xmlns="http://www.w3.org/2000/svg">\n'
             f'<title id="{ident}-t">{escape(self.title)}</title>\n'
             f'<desc id="{ident}-d">{escape(self.about)}</desc>\n' + "\n".join(body) + "\n</svg>"
@@ -73,6 +82,9 @@ class Chart:
         xs = [x for one in self.series for x, _ in one.points]
         xs += [x for span in self.spans for x in (span.start, span.end)]
         low, high = min(xs, default=0.0), max(xs, default=1.0)
+        if self.shares:
+            room = max(0.05 * (high - low), 0.002)
+            return low - room, high + room
         return (low, high) if high > low else (low, low + 1.0)
 
 
@@ -107,7 +119,8 @@ def _axes(chart: Chart, scale: _Scale) -> Iterator[str]:
     for value in ticks(scale.low, scale.high):
         x = scale.x(value)
         yield f'<line class="axis" x1="{x}" x2="{x}" y1="{floor_y}" y2="{floor_y + 5}"/>'
-        yield _text(float(x), floor_y + 19, f"{value:,g}", "middle")
+        shown = f"{100 * value:g}%" if chart.shares else f"{value:,g}"
+        yield _text(float(x), floor_y + 19, shown, "middle")
     yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor_y}" y2="{floor_y}"/>'
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, chart.x_label, "middle")
     middle = (TOP + floor_y) / 2
@@ -118,22 +131,27 @@ def _axes(chart: Chart, scale: _Scale) -> Iterator[str]:
 
 
 def _series(one: Series, number: int, scale: _Scale) -> Iterator[str]:
-    name = f"s{number % 4}"
+    name = _look(one, number)
     line = " ".join(f"{scale.x(x)},{scale.y(y)}" for x, y in one.points)
     if one.band:
         pairs = list(zip(one.points, one.band, strict=True))
         above = [f"{scale.x(x)},{scale.y(high)}" for (x, _), (_, high) in pairs]
         below = [f"{scale.x(x)},{scale.y(low)}" for (x, _), (low, _) in reversed(pairs)]
-        yield f'<polygon class="band {name}" points="{" ".join(above + below)}"/>'
-    yield f'<polyline class="line {name}" points="{line}"/>'
-    if one.markers:
+        yield f'<polygon class="band s{number % 4}" points="{" ".join(above + below)}"/>'
+    yield f'<polyline class="{name}" points="{line}"/>'
+    if one.markers and not one.guide:
         for x, y in one.points:
             yield _marker(float(scale.x(x)), float(scale.y(y)), number)
 
 
+def _look(one: Series, number: int) -> str:
+    return "guide" if one.guide else f"line s{number % 4}"
+
+
 def _marker(x: float, y: float, number: int) -> str:
+    """Colours come again after four series, with the other marker."""
     name = f"dot s{number % 4}"
-    if number % 2:
+    if (number + number // 4) % 2:
         return f'<rect class="{name}" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
     return f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
 
@@ -169,16 +187,29 @@ def _apart(places: Sequence[float], gap: float = 17.0) -> list[float]:
     return heads
 
 
-def _legend(chart: Chart) -> Iterator[str]:
+def _legend(chart: Chart) -> tuple[list[str], int]:
+    """The names of the series, and in how many rows; further rows stand above the first."""
     if len(chart.series) < 2:
-        return
+        return [], 1
+    rows: list[list[tuple[float, int, Series]]] = [[]]
     x = float(LEFT)
     for number, one in enumerate(chart.series):
-        yield f'<line class="line s{number % 4}" x1="{x}" x2="{x + 26}" y1="16" y2="16"/>'
-        if one.markers:
-            yield _marker(x + 13, 16, number)
-        yield _text(x + 33, 20, one.name, "start")
-        x += 54 + 7.2 * len(one.name)
+        wide = 54 + 7.2 * len(one.name)
+        if rows[-1] and x + wide > WIDTH:
+            rows.append([])
+            x = float(LEFT)
+        rows[-1].append((x, number, one))
+        x += wide
+    parts = []
+    for place, row in enumerate(rows):
+        y = 16 - _ROW * (len(rows) - 1 - place)
+        for x, number, one in row:
+            look = _look(one, number)
+            parts.append(f'<line class="{look}" x1="{x}" x2="{x + 26}" y1="{y}" y2="{y}"/>')
+            if one.markers and not one.guide:
+                parts.append(_marker(x + 13, y, number))
+            parts.append(_text(x + 33, y + 4, one.name, "start"))
+    return parts, len(rows)
 
 
 def _text(x: float, y: float, text: str, anchor: str, name: str = "label") -> str:

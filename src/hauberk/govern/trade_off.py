@@ -78,16 +78,15 @@ def rows(ways: Sequence[Way]) -> list[list[str]]:
 def mean_text(value: Mean) -> str:
     """As in ``97.8 % [95.2, 99.0]``."""
     mean, (low, high) = value
-    return f"{mean:.1%}".replace("%", " %") + f" [{100 * low:.1f}, {100 * high:.1f}]"
+    # No break within a figure or an interval.
+    return f"{100 * mean:.1f}\u00a0% [{100 * low:.1f},\u00a0{100 * high:.1f}]"
 
 
 def pareto_chart(ways: Sequence[Way]) -> Chart:
     """Robust against clean accuracy, one mark each, and the front as a line."""
     best = front(ways)
     marks = [Series(name=one.name, points=[(one.clean[0], one.robust[0])]) for one in ways]
-    line = Series(
-        name="front", points=[(one.clean[0], one.robust[0]) for one in best], markers=False
-    )
+    line = Series(name="front", points=[(one.clean[0], one.robust[0]) for one in best], guide=True)
     told = "; ".join(f"{one.name}: {one.clean[0]:.1%} and {one.robust[0]:.1%}" for one in ways)
     return Chart(
         title="Robust against clean accuracy",
@@ -95,6 +94,7 @@ def pareto_chart(ways: Sequence[Way]) -> Chart:
         x_label="clean accuracy",
         y_label="robust accuracy",
         series=[*marks, line],
+        shares=True,
     )
 
 

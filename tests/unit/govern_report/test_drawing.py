@@ -140,3 +140,28 @@ def test_heads_of_close_marks_do_not_overlap() -> None:
     heads = [float(e.get("cx", "0")) for e in root.findall(f"{SVG}circle[@class='head']")]
     assert all(b - a >= 16 for a, b in pairwise(heads))
     assert max(heads) <= WIDTH - 8
+
+
+def of(series: list[Series], *, shares: bool = False) -> str:
+    made = Chart(title="t", about="", x_label="", y_label="", series=series, shares=shares)
+    return made.svg("a")
+
+
+def test_many_long_names_take_further_rows_within_the_frame() -> None:
+    names = [f"early-stop,adversarial,cutmix,{n}" for n in range(6)]
+    series = [Series(name=name, points=[(0.9 + n / 100, 0.5)]) for n, name in enumerate(names)]
+    root = ET.fromstring(of(series, shares=True))
+    _, above, wide, high = map(float, root.attrib["viewBox"].split())
+    assert above < 0
+    assert high == HEIGHT - above
+    texts = {one.text: one.attrib for one in root.iter() if one.tag.endswith("text")}
+    places = {(float(texts[name]["x"]), float(texts[name]["y"])) for name in names}
+    assert len(places) == len(names)
+    assert all(above < y and x + 7 * len(names[0]) < wide for x, y in places)
+    assert "92%" in texts
+
+
+def test_the_fifth_series_has_another_marker_than_the_first() -> None:
+    series = [Series(name=str(n), points=[(n, 0.5)]) for n in range(5)]
+    text = of(series)
+    assert text.count('<circle class="dot s0"') == text.count('<rect class="dot s0"') == 2
