@@ -33,6 +33,7 @@ from hauberk.guard.shifts import shift
 from hauberk.monitor import likeness
 from hauberk.monitor.campaign import CampaignMonitor, bases
 from hauberk.monitor.membership import MembershipMonitor, shares
+from hauberk.monitor.station import HELD
 from hauberk.monitor.trained import Trained
 
 if TYPE_CHECKING:
@@ -214,10 +215,10 @@ class Scene:
 
     def monitors(self) -> list[Monitor]:
         """Those that name clients, as ``hauberk watch --usual`` makes them."""
-        members = shares(self.usual, self.trained)
+        members, length = shares(self.usual, self.trained), HELD * 1e4
         return [
-            CampaignMonitor(tenants=bases(self.usual)),
-            MembershipMonitor(trained=self.trained, tenants=members),
+            CampaignMonitor(run_length=length, tenants=bases(self.usual)),
+            MembershipMonitor(run_length=length, trained=self.trained, tenants=members),
         ]
 
     def flagged(
@@ -296,7 +297,9 @@ def measure(name: str) -> list[Row]:
 def main() -> int:
     torch.set_num_threads(1)
     names = sys.argv[1:] or NAMES
-    facts = conditions(seed=0, victims=VICTIMS, queries=QUERIES, candidates=2 * CANDIDATES)
+    facts = conditions(
+        seed=0, run_length=HELD * 1e4, victims=VICTIMS, queries=QUERIES, candidates=2 * CANDIDATES
+    )
     return publish("campaigns", facts, [r for name in names for r in measure(name)], keep=": ")
 
 
