@@ -10,10 +10,9 @@ import msgspec
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
-from hauberk.core.rule import RULES
 from hauberk.guard.fingerprint import BITS
 from hauberk.monitor import likeness
+from hauberk.monitor.alarm import alarm, whom
 from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.monitor.block import Block
 
@@ -210,30 +210,21 @@ class BudgetMonitor:
 
     def _alarm(self, record: Record, name: str) -> Evidence:
         self._counts["alarms"] += 1
-        rule, budget, limit = RULES["HB-D014"], self.budget, self.limit(name)
-        kind, _, rest = name.partition("/")
-        whose = record.principal[:80] if kind == "client" else rest[:80]
+        budget, limit = self.budget, self.limit(name)
+        who, of = whom(name, record)
         part = limit / budget.queries
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        return alarm(
+            "HB-D014",
+            record,
             value=limit,
             limit=limit,
-            message=f"the {kind} {whose!r} was told {limit:.0f} answers within {budget.days:g} "
+            message=f"{who} was told {limit:.0f} answers within {budget.days:g} "
             f"days, {part:.2g} of what a copy that agrees on {budget.fidelity:.0%} takes",
             spec={
-                "scope": kind,
-                "whose": whose,
-                "tenant": record.tenant[:80],
-                "action": "step-up",
+                **of,
                 "requests": int(limit),
                 "queries": budget.queries,
                 "usual": self.usual.get(name, 0),
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
-from hauberk.core.rule import RULES
 from hauberk.guard.fingerprint import BITS
 from hauberk.monitor import likeness
+from hauberk.monitor.alarm import alarm, whom
 from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.monitor.block import Block
 
@@ -215,31 +215,22 @@ class CampaignMonitor:
 
     def _alarm(self, record: Record, name: str, sign: str, worth: float) -> Evidence:
         self._counts["alarms"] += 1
-        rule, test = RULES["HB-D007"], self._clients[name].tests[sign]
+        test = self._clients[name].tests[sign]
+        who, of = whom(name, record)
         played = test.t
         test.withdraw()
         test.t = 0
-        kind, _, rest = name.partition("/")
-        whose = record.principal[:80] if kind == "client" else rest[:80]
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        return alarm(
+            "HB-D007",
+            record,
             value=log(worth),
             limit=log(self.run_length),
-            message=f"the {kind} {whose!r} {SIGNS[sign]} (evidence {log(worth):.1f} nats after "
+            message=f"{who} {SIGNS[sign]} (evidence {log(worth):.1f} nats after "
             f"{played} requests; usual traffic comes this far once in {self.run_length:g})",
             spec={
                 "sign": sign,
-                "scope": kind,
-                "whose": whose,
-                "tenant": record.tenant[:80],
-                "action": "step-up",
+                **of,
                 "requests": played,
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError
-from hauberk.core.evidence import Evidence, Verdict
-from hauberk.core.rule import RULES
 from hauberk.guard.features import NAMES
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.wealth import Wealth, check_share, table
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
     from hauberk.monitor.block import Block
@@ -169,15 +169,11 @@ class DriftMonitor:
 
     def _alarm(self, record: Record) -> Evidence:
         self._alarmed = True
-        rule = RULES["HB-D002"]
         moved, value = self.moved(), float(self._wealth.evidence().max())
         words = ", ".join(f"{name.replace('_', ' ')} is {way}" for name, way in moved.items())
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        return alarm(
+            "HB-D002",
+            record,
             value=value,
             limit=self.limit(),
             message=f"the inputs drifted: {words} than when calibrated (evidence {value:.1f} nats, "
@@ -186,8 +182,6 @@ class DriftMonitor:
                 "alpha": self.alpha,
                 "features": moved,
                 "requests": self._counts["used"],
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

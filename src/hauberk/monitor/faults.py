@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
-from hauberk.core.rule import RULES
 from hauberk.guard.features import NAMES
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.fold import State, read_counts, read_state
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
     from hauberk.monitor.block import Block
@@ -203,17 +203,15 @@ class FaultMonitor:
         self, record: Record, sign: str, count: int, interval: tuple[float, float]
     ) -> Evidence:
         code, words = SIGNS[sign]
-        rule, n = RULES[code], len(self._recent)
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
+        n = len(self._recent)
+        return alarm(
+            code,
+            record,
             value=count / n,
             limit=self.share,
             interval=interval,
             message=f"{words} ({count} of the last {n} requests)",
-            spec={"sign": sign, "n": n, "seq": record.seq, "at": record.at},
+            spec={"sign": sign, "n": n},
         )
 
     def state(self) -> State:

@@ -10,10 +10,9 @@ import msgspec
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.record import Record
-from hauberk.core.rule import RULES
 from hauberk.guard.signals import Window, complete, signals
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.fold import State, read_counts, read_state
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.guard.calibration import Calibration
     from hauberk.guard.gauge import Gauge
     from hauberk.monitor.block import Block
@@ -95,13 +95,10 @@ class GaugeMonitor:
         return self.gauge.estimate(signals(Window.of(list(self._recent)), self.calibration))
 
     def _say(self, record: Record, value: float, interval: tuple[float, float]) -> Evidence:
-        rule = RULES["HB-D011"]
         blind = ", ".join(self.gauge.blind) or "none found"
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
+        return alarm(
+            "HB-D011",
+            record,
             value=value,
             limit=self.limit,
             interval=interval,
@@ -111,8 +108,6 @@ class GaugeMonitor:
                 "window": self.gauge.window,
                 "error": self.gauge.error,
                 "blind": sorted(self.gauge.blind),
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

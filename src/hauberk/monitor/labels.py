@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
-from hauberk.core.rule import RULES
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.wealth import Wealth, check_share
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.monitor.block import Block
 
@@ -128,14 +128,11 @@ class LabelShiftMonitor:
 
     def _alarm(self, record: Record, label: int, worth: float) -> Evidence:
         self._alarmed = True
-        rule = RULES["HB-D012"]
         share = float(self._given[label] / self._counts["used"])
         value, limit = log(worth), log(len(self._bound) / self.alpha)
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
+        return alarm(
+            "HB-D012",
+            record,
             value=value,
             limit=limit,
             message=f"the answers shifted: label {label} is {share:.1%} of them, "
@@ -147,8 +144,6 @@ class LabelShiftMonitor:
                 "share": share,
                 "bound": float(self._bound[label]),
                 "requests": self._counts["used"],
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

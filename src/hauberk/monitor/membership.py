@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
 from hauberk.core.interval import wilson
-from hauberk.core.rule import RULES
 from hauberk.monitor import likeness
+from hauberk.monitor.alarm import alarm, whom
 from hauberk.monitor.block import NAME, accounts
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.monitor.block import Block
     from hauberk.monitor.trained import Trained
@@ -121,28 +121,18 @@ class MembershipMonitor:
 
     def _alarm(self, record: Record, name: str, worth: float, played: int) -> Evidence:
         self._counts["alarms"] += 1
-        rule = RULES["HB-D015"]
-        kind, _, rest = name.partition("/")
-        whose = record.principal[:80] if kind == "client" else rest[:80]
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        who, of = whom(name, record)
+        return alarm(
+            "HB-D015",
+            record,
             value=log(worth),
             limit=log(self.run_length),
-            message=f"the {kind} {whose!r} asks about what the model was trained on (evidence "
+            message=f"{who} asks about what the model was trained on (evidence "
             f"{log(worth):.1f} nats after {played} requests; usual traffic comes this far once in "
             f"{self.run_length:g})",
             spec={
-                "scope": kind,
-                "whose": whose,
-                "tenant": record.tenant[:80],
-                "action": "step-up",
+                **of,
                 "requests": played,
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

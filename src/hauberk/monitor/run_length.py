@@ -7,8 +7,7 @@ from math import log
 from typing import TYPE_CHECKING, Any, Literal
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
-from hauberk.core.rule import RULES
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.bets import Bets
 from hauberk.monitor.cusum import Cusum
 from hauberk.monitor.fold import State, read_counts, read_state
@@ -18,6 +17,7 @@ from hauberk.monitor.shiryaev_roberts import ShiryaevRoberts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
     from hauberk.monitor.block import Block
@@ -111,17 +111,13 @@ class RunLengthMonitor:
 
     def _alarm(self, record: Record, account: Account) -> Evidence:
         self._counts["alarms"] += 1
-        rule = RULES[_CODES[self.level]]
         value, limit = account.evidence, log(self.run_length)
         name, played = self._whose(record)[:80], account.wealth.t
         self._accounts.renew(self._whose(record))
         whom = "the model" if self.per == "model" else f"the {self.per} {name!r}"
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        return alarm(
+            _CODES[self.level],
+            record,
             value=value,
             limit=limit,
             message=f"{whom}: suspicion is rising (evidence {value:.1f} nats after {played} "
@@ -132,8 +128,6 @@ class RunLengthMonitor:
                 "test": self.test,
                 "whose": name,
                 "requests": played,
-                "seq": record.seq,
-                "at": record.at,
             },
         )
 

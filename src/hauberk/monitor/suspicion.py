@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.core.evidence import Evidence, Verdict
-from hauberk.core.rule import RULES
 from hauberk.guard import band
+from hauberk.monitor.alarm import alarm
 from hauberk.monitor.bets import Bets
 from hauberk.monitor.fold import State, read_counts, read_state
 from hauberk.monitor.principals import Principals
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hauberk.core.evidence import Evidence
     from hauberk.core.record import Record
     from hauberk.guard.calibration import Calibration
     from hauberk.monitor.block import Block
@@ -190,19 +190,18 @@ class SuspicionMonitor:
 
     def _alarm(self, record: Record, scope: str, evidence: float, limit: float) -> Evidence:
         self._alarmed = True
-        rule = RULES["HB-D001"]
-        spec: dict[str, Any] = {"alpha": self.alpha, "scope": scope, "seq": record.seq}
-        spec |= {"at": record.at, "requests": self._counts["used"]}
+        spec: dict[str, Any] = {
+            "alpha": self.alpha,
+            "scope": scope,
+            "requests": self._counts["used"],
+        }
         whom = scope
         if scope == "one client":
             spec["principal"] = record.principal
             whom = f"the client {record.principal[:80]!r}"
-        return Evidence(
-            rule=rule.code,
-            subject=record.digest,
-            verdict=Verdict.FAIL,
-            severity=rule.severity,
-            atlas=rule.atlas,
+        return alarm(
+            "HB-D001",
+            record,
             value=evidence,
             limit=limit,
             message=f"attack on {whom}: the sensors read what no calibrated benign shift explains "
