@@ -45,7 +45,7 @@ bench-harden: $(PEERS)/.done  ## hardening against the published schedule, a pla
 bench-detection-peers: $(VENV)/.dev ## ours beside others; HAUBERK_DRIFT_PYTHON names theirs
 	$(BIN)/python -m benchmarks.detection_peers
 
-bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-parity bench-tabular bench-distributed bench-gateway bench-scale bench-extraction bench-campaigns bench-watch bench-harden bench-ablation bench-auto bench-trees bench-detector   ## all benchmarks
+bench: bench-loop bench-detection bench-vet bench-poison bench-ledger bench-lab bench-parity bench-tabular bench-distributed bench-gateway bench-scale bench-extraction bench-campaigns bench-watch bench-small_twin bench-harden bench-ablation bench-auto bench-trees bench-detector   ## all benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
