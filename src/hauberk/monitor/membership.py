@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hauberk.monitor.trained import Trained
 
 _STAKES = (0.05, 0.2, 0.5)
+_USUAL = 0.02
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,7 +48,7 @@ class MembershipMonitor:
     """
 
     trained: Trained
-    usual: float = 0.02
+    usual: float = _USUAL
     run_length: float = 1e4
     capacity: int = 1024
     tenants: Mapping[str, float] = field(default_factory=dict)
@@ -163,7 +164,8 @@ class MembershipMonitor:
 def shares(records: Iterable[Record], trained: Trained) -> dict[str, float]:
     """What share of each tenant's inputs looks like training samples: ends of 99.9 % intervals.
 
-    For ``MembershipMonitor.tenants``; the traffic must be known to be benign.
+    For ``MembershipMonitor.tenants``; the traffic must be known to be benign. No share is below the
+    monitor's own: records that another key made fingerprints of look like nothing that is known.
     """
     seen: dict[str, list[str]] = {}
     for record in records:
@@ -173,7 +175,7 @@ def shares(records: Iterable[Record], trained: Trained) -> dict[str, float]:
         words = likeness.words([mark for mark in marks if mark])
         if words is not None and len(words):
             known = int(trained.known(words).sum())
-            out[tenant] = min(wilson(known, len(words), z=3.3)[1], 0.999)
+            out[tenant] = min(max(wilson(known, len(words), z=3.3)[1], _USUAL), 0.999)
     return out
 
 

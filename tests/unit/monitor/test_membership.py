@@ -116,6 +116,12 @@ def test_a_tenant_that_works_with_the_data_is_measured_first() -> None:
     assert told(MembershipMonitor(trained=TRAINED, tenants=measured), work(0)) == []
 
 
+def test_a_log_of_another_key_makes_nobody_suspect() -> None:
+    rng = RNG(5)
+    log = [record(i, mark, "client") for i, mark in enumerate(drawn(4000, rng))]
+    assert shares(log, TRAINED) == {"a": 0.02}
+
+
 def test_records_without_a_fingerprint_are_passed_over() -> None:
     monitor = MembershipMonitor(trained=TRAINED)
     stream = [msgspec.structs.replace(BASE, seq=i, fingerprint="") for i in range(5)]
