@@ -92,7 +92,7 @@ def test_a_message_cannot_steer_the_terminal() -> None:
         (["zzz"], "error: hauberk: no such command 'zzz'", "`hauberk --help` shows the usage"),
         (["config", "--frm"], "error: hauberk config: no such option '--frm'", "did you mean"),
         (["config", "--format", "x"], "error: hauberk config: invalid value", "`hauberk config"),
-        (["rule", "hb-e01"], "error: unknown rule 'HB-E01'", "did you mean 'HB-E001'?"),
+        (["rule", "hb-e0001"], "error: unknown rule 'HB-E0001'", "did you mean 'HB-E001'?"),
         (["config", "--set", "x"], "error: --set: cannot read 'x'", "write it as KEY=VALUE"),
         (["config", "--config", "no.toml"], "error: no.toml: no such file", "`hauberk init`"),
         (["init", "no.onnx"], "error: no.onnx: no such file", ""),
