@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from hauberk.core.errors import DataError, UserError
-from hauberk.guard.fingerprint import BITS
 from hauberk.monitor import likeness
 from hauberk.monitor.alarm import alarm, whom
 from hauberk.monitor.block import NAME, accounts
@@ -105,7 +104,7 @@ class BudgetMonitor:
             self._counts["ignored"] += 1
             return None
         self._counts["used"] += 1
-        found, mark = None, _number(record.fingerprint)
+        found, mark = None, likeness.number(record.fingerprint)
         for name in self._names(record):
             client = self._client(name)
             if mark is not None:
@@ -234,7 +233,7 @@ class BudgetMonitor:
             "last": self._last,
             "counts": dict(self._counts),
             "clients": {
-                name: ["".join(f"{mark:032x}" for mark in client.seen), client.until]
+                name: [likeness.written(client.seen), client.until]
                 for name, client in self._clients.items()
             },
         }
@@ -252,11 +251,9 @@ class BudgetMonitor:
         if type(last) is not int or not isinstance(known, dict) or len(known) > self.capacity:
             raise DataError("the place in the stream is malformed", where="budget monitor")
         clients: OrderedDict[str, _Client] = OrderedDict()
-        digits = BITS // 4
         for name, (marks, until) in known.items():
-            read = [_number(marks[at : at + digits]) for at in range(0, len(marks), digits)]
-            seen = [mark for mark in read if mark is not None]
-            if len(seen) < len(read) or len(read) > _WINDOW or type(until) is not int:
+            seen = likeness.numbers(marks, most=_WINDOW)
+            if type(until) is not int:
                 raise DataError("a client is malformed", where="budget monitor")
             clients[name] = _Client(deque(seen, maxlen=_WINDOW), until)
         self._last, self._counts, self._clients = last, counts, clients
@@ -271,7 +268,7 @@ def volumes(records: Iterable[Record], *, days: float = 1.0) -> dict[str, int]:
     times: dict[str, deque[float]] = {}
     most: dict[str, int] = {}
     for record in records:
-        mark = _number(record.fingerprint)
+        mark = likeness.number(record.fingerprint)
         if not _answered(record):
             continue
         for name in accounts(record):
@@ -300,12 +297,3 @@ def _all_ticks(block: Block) -> NDArray[np.int64]:
 
 def _ticks(at: float) -> int:
     return int(at * _TICKS)
-
-
-def _number(fingerprint: str) -> int | None:
-    if len(fingerprint) != BITS // 4:
-        return None
-    try:
-        return int(fingerprint, 16)
-    except ValueError:
-        return None

@@ -34,7 +34,6 @@ SIGNS: Mapping[str, str] = {
 """Sign → what it says in words."""
 
 _STAKES = (0.05, 0.2, 0.5)
-_DIGITS = BITS // 4
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ class CampaignMonitor:
         if record.seq <= self._last:
             return None
         self._last = record.seq
-        mark = _number(record.fingerprint)
+        mark = likeness.number(record.fingerprint)
         if mark is None and record.p_value is None:
             self._counts["ignored"] += 1
             return None
@@ -241,7 +240,7 @@ class CampaignMonitor:
             "counts": dict(self._counts),
             "clients": {
                 name: [
-                    "".join(f"{mark:0{_DIGITS}x}" for mark in client.seen),
+                    likeness.written(client.seen),
                     {sign: test.state() for sign, test in client.tests.items()},
                 ]
                 for name, client in self._clients.items()
@@ -266,9 +265,8 @@ class CampaignMonitor:
         clients: OrderedDict[str, _Client] = OrderedDict()
         for name, (marks, tests) in known_clients.items():
             room = self._room(name)
-            read = [_number(marks[at : at + _DIGITS]) for at in range(0, len(marks), _DIGITS)]
-            known = [mark for mark in read if mark is not None]
-            if len(known) < len(read) or len(read) > room or set(tests) != set(SIGNS):
+            known = likeness.numbers(marks, most=room)
+            if set(tests) != set(SIGNS):
                 raise DataError("a client is malformed", where="campaign monitor")
             restored = {s: ShiryaevRoberts.restored(tests[s], (len(_STAKES),)) for s in SIGNS}
             clients[name] = _Client(deque(known, maxlen=room), restored)
@@ -289,7 +287,7 @@ def bases(
     for record in records:
         own, every = (record.tenant, record.principal), (record.tenant,)
         tenant = counts.setdefault(record.tenant, {"own": [0, 0], "every": [0, 0], "odd": [0, 0]})
-        mark = _number(record.fingerprint)
+        mark = likeness.number(record.fingerprint)
         if mark is not None:
             for part, key, room in (("own", own, window), ("every", every, 4 * window)):
                 before = seen.setdefault(key, deque(maxlen=room))
@@ -320,15 +318,6 @@ def _near(mark: int, seen: Iterable[int], radius: int) -> bool:
         if (mark ^ one).bit_count() <= radius:
             return True
     return False
-
-
-def _number(fingerprint: str) -> int | None:
-    if len(fingerprint) != _DIGITS:
-        return None
-    try:
-        return int(fingerprint, 16)
-    except ValueError:
-        return None
 
 
 def _worth(client: _Client) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hauberk.core.errors import DataError
 from hauberk.guard.fingerprint import BITS
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_WORDS = BITS // 64
+_WORDS, _DIGITS = BITS // 64, BITS // 4
 _AT_ONCE = 256
 
 
@@ -28,6 +29,34 @@ def words(fingerprints: Sequence[str]) -> NDArray[np.uint64] | None:
     if len(data) * 8 != len(fingerprints) * BITS:
         return None
     return np.frombuffer(data, dtype=">u8").astype(np.uint64).reshape(-1, _WORDS)
+
+
+def number(fingerprint: str) -> int | None:
+    """A fingerprint as a number; None where it is not of ``BITS`` bits in hex."""
+    if len(fingerprint) != _DIGITS:
+        return None
+    try:
+        return int(fingerprint, 16)
+    except ValueError:
+        return None
+
+
+def written(marks: Iterable[int]) -> str:
+    """Numbers as one text, for a state."""
+    return "".join(f"{mark:0{_DIGITS}x}" for mark in marks)
+
+
+def numbers(text: str, *, most: int) -> list[int]:
+    """The numbers of a text that :func:`written` gave.
+
+    Raises:
+        DataError: if one is malformed, or there are more than ``most``.
+    """
+    read = [number(text[at : at + _DIGITS]) for at in range(0, len(text), _DIGITS)]
+    known = [mark for mark in read if mark is not None]
+    if len(known) < len(read) or len(read) > most:
+        raise DataError("fingerprints are malformed, or too many", where="monitor")
+    return known
 
 
 def of_numbers(marks: Iterable[int]) -> NDArray[np.uint64]:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 
 from hauberk.adapters.models.formats import Format, require
 from hauberk.adapters.models.onnx_end import answer_of, ended
 from hauberk.adapters.models.onnx_node import Unconvertible
-from hauberk.adapters.models.session import read_model, refuse_external
+from hauberk.adapters.models.session import opened, read_model, refuse_external, why
 from hauberk.core.errors import DataError, HauberkError, ModelFormatError
 from hauberk.core.model import Access, Bounds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnxruntime as ort
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -62,20 +62,15 @@ class OnnxScores:
         data, where = read_model(source)
         require(data, Format.ONNX, where=where)
         refuse_external(data, where)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4
         try:
-            session = ort.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
-            )
+            session = opened(data, threads=threads)
             graph = onnx.load_model_from_string(data).graph
             output = answer_of(graph)
         except Unconvertible as error:
             raise ModelFormatError(str(error), where=where) from None
         except Exception as error:
-            text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ModelFormatError(f"onnxruntime refuses the model: {text}", where=where) from None
+            told = f"onnxruntime refuses the model: {why(error)}"
+            raise ModelFormatError(told, where=where) from None
         if output not in {one.name for one in session.get_outputs()}:
             raise ModelFormatError("its scores are no output of their own", where=where)
         inputs = session.get_inputs()

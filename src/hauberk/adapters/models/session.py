@@ -56,7 +56,7 @@ class Session:
             raise
         except Exception as error:
             raise ModelFormatError(
-                f"onnxruntime refuses the model: {_first_line(error)}", where=where
+                f"onnxruntime refuses the model: {why(error)}", where=where
             ) from None
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ class Session:
         try:
             logits = self._run(x) if self._fixed is None else self._by_fixed(x, self._fixed)
         except Exception as error:
-            raise HauberkError(f"inference failed: {_first_line(error)}", where="model") from None
+            raise HauberkError(f"inference failed: {why(error)}", where="model") from None
         if logits.shape != (len(x), self.classes):
             raise HauberkError(
                 f"logits of shape {logits.shape} instead of {(len(x), self.classes)}",
@@ -193,5 +193,16 @@ def _read_output(session: ort.InferenceSession, where: str) -> tuple[str, int]:
     return output.name, shape[1]
 
 
-def _first_line(error: Exception) -> str:
+def opened(data: bytes, *, threads: int) -> ort.InferenceSession:
+    """A session on a model's content, on the processor alone and without a word on stderr."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    return ort.InferenceSession(
+        data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
+
+
+def why(error: Exception) -> str:
+    """The first line of what a library says, for an error of one line."""
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 
 from hauberk.adapters.models.formats import Format, require
-from hauberk.adapters.models.session import read_model, refuse_external
+from hauberk.adapters.models.session import opened, read_model, refuse_external, why
 from hauberk.core.errors import DataError, HauberkError, ModelFormatError
 from hauberk.core.model import Access, Bounds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnxruntime as ort
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -49,20 +49,15 @@ class Probabilities:
         data, where = read_model(source)
         require(data, Format.ONNX, where=where)
         refuse_external(data, where)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4
         try:
-            session = ort.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
-            )
-            found = _opened(cls, session, where)
+            session = opened(data, threads=threads)
+            found = _of_session(cls, session, where)
             found.scores(np.zeros((2, found.width or 1), dtype=np.float32))
         except ModelFormatError:
             raise
         except Exception as error:
-            text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ModelFormatError(f"onnxruntime refuses the model: {text}", where=where) from None
+            told = f"onnxruntime refuses the model: {why(error)}"
+            raise ModelFormatError(told, where=where) from None
         return found
 
     @property
@@ -96,7 +91,9 @@ class Probabilities:
         return found
 
 
-def _opened(kind: type[Probabilities], session: ort.InferenceSession, where: str) -> Probabilities:
+def _of_session(
+    kind: type[Probabilities], session: ort.InferenceSession, where: str
+) -> Probabilities:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 2:
         raise ModelFormatError(
