@@ -213,7 +213,7 @@ class Bounded(HttpToolsProtocol):
         except StopIteration as done:
             self._send(done.value)
             return
-        except Exception:
+        except Exception:  # a client is never shown a traceback
             self.logger.exception("the application failed")
             self._lives = False
             self._send(Answer.to(Fault("internal error; the gateway's log says more")))
